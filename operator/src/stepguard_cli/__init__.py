@@ -1,0 +1,1 @@
+"""stepguard: the command line for people."""

@@ -1,0 +1,1 @@
+"""stepguard-operator: the control plane."""

@@ -1,0 +1,1 @@
+"""From resources to a PolicySnapshot and a verdict for each resource."""

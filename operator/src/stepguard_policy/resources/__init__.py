@@ -1,0 +1,1 @@
+"""Typed models of TokenIssuer and StepUpPolicy: the one source of the CRDs."""

@@ -1,0 +1,1 @@
+"""Verification of tokens, proofs and what they are bound to: pure, given keys and `now`."""

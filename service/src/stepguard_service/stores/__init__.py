@@ -1,0 +1,1 @@
+"""State behind small protocols: rules, keys, used proofs."""

@@ -1,0 +1,1 @@
+"""Real parts and builders that several test folders share."""
