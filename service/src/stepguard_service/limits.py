@@ -28,6 +28,12 @@ REQUESTS_WAITING = 1000
 INTROSPECTIONS_IN_FLIGHT = 32
 """Per issuer."""
 
+NONCE_LIFETIME = 300
+"""Of our own nonces (docs/decisions.md, *Nonce*); a new one is offered at half of it."""
+
+CERTIFICATE_LENGTH = 32 * 1024
+"""`source.certificate`: an RSA-8192 leaf with many names takes 8 KiB of URL-encoded PEM."""
+
 CLAIM_HEADER_LENGTH = 1024
 """Value of an identity header."""
 
@@ -39,3 +45,22 @@ CHECK_REQUEST_LENGTH = 4 * 1024 * 1024
 
 SNAPSHOT_LENGTH = 64 * 1024 * 1024
 """Push message, at both ends."""
+
+CONCURRENT_STREAMS = 1024
+"""Checks under way on one connection: Envoy opens another connection beyond what the peer allows."""
+
+CONNECTION_AGE_MS = 5 * 60 * 1000
+"""docs/architecture.md, section 3: long-lived connections move to new replicas."""
+
+CONNECTION_AGE_GRACE_MS = 10 * 1000
+"""For the calls of a connection that is old: ten times as long as any of them may wait."""
+
+KEEPALIVE_MS = 60 * 1000
+KEEPALIVE_TIMEOUT_MS = 20 * 1000
+"""gRPC's own default."""
+
+PEER_PING_INTERVAL_MS = 5 * 1000
+"""How often Envoy's `connection_keepalive` may ping; gRPC's default of 5 min ends connections that do."""
+
+CLAIMS_IN_A_BATCH = 32
+"""Claims in one round trip to the replay store (docs/architecture.md, section 3)."""
