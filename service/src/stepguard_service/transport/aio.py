@@ -1,0 +1,137 @@
+"""The handler on public `grpc.aio`, in a thread and an event loop of its own: `--transport aio`."""
+
+import asyncio
+import contextlib
+import math
+import threading
+import time
+from concurrent.futures import Future
+from typing import NoReturn
+
+import grpc
+from grpc import aio
+
+from stepguard_service.transport import health
+from stepguard_service.transport.claims import Claims
+from stepguard_service.transport.handler import CheckHandler, Claiming, NotARequest, Progress, Waiting
+from stepguard_service.transport.server import METHOD, OPTIONS, SERVICE, ListenError
+
+_HEARTBEAT_SECONDS = 1.0
+
+
+class AioTransport:
+    """Serves Check and health on one port. `start` and `stop` are called once each, from another thread."""
+
+    name = "aio"
+
+    def __init__(self, handler: CheckHandler, state: health.Health) -> None:
+        self._service = _Service(handler, state)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="stepguard-aio", daemon=True)
+        self._started: Future[int] = Future()
+        self._stop_asked = asyncio.Event()
+        self._grace = 0.0
+        self.last_beat = time.monotonic()
+        """When the loop last turned, in time.monotonic()."""
+
+    def start(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
+        """Open the port and answer on it; returns its number (`address` may ask for port 0).
+
+        Raises:
+            ListenError: the address cannot be listened on.
+        """
+        self._address, self._credentials = address, credentials
+        self._thread.start()
+        return self._started.result()
+
+    def stop(self, grace: float) -> None:
+        """Take no new calls, finish those under way for at most `grace` seconds, close the port, end the thread."""
+        self._grace = grace
+        self._loop.call_soon_threadsafe(self._stop_asked.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        server = aio.server(handlers=self._service.handlers(), options=OPTIONS)
+        try:
+            self._started.set_result(await _open(server, self._address, self._credentials))
+        except ListenError as error:
+            self._started.set_exception(error)
+            return
+        while not self._stop_asked.is_set():
+            self.last_beat = time.monotonic()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop_asked.wait(), _HEARTBEAT_SECONDS)
+        await server.stop(self._grace)
+        self._service.close()
+
+
+async def _open(server: aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    try:
+        port = (
+            server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
+        )
+    except RuntimeError as error:
+        raise ListenError(f"{address}: cannot listen there: {error}") from error
+    await server.start()
+    return int(port)
+
+
+class _Service:
+    """The two gRPC methods, bytes to bytes."""
+
+    def __init__(self, handler: CheckHandler, state: health.Health) -> None:
+        self._handler = handler
+        self._state = state
+        self._claims = Claims(handler)
+
+    def handlers(self) -> list[grpc.GenericRpcHandler]:
+        """Every other service and method is UNIMPLEMENTED."""
+        return [
+            grpc.method_handlers_generic_handler(SERVICE, {METHOD: grpc.unary_unary_rpc_method_handler(self._check)}),
+            grpc.method_handlers_generic_handler(
+                health.SERVICE, {health.METHOD: grpc.unary_unary_rpc_method_handler(self._health)}
+            ),
+        ]
+
+    async def _check(self, payload: bytes, context: aio.ServicerContext) -> bytes:
+        remaining = context.time_remaining()
+        if remaining is not None and remaining <= 0:
+            # Row F3: it stood in the queue too long, nobody waits for it any more.
+            return await _abort(context, grpc.StatusCode.DEADLINE_EXCEEDED, "too late")
+        deadline = math.inf if remaining is None else time.monotonic() + remaining
+        begun = self._handler.begin(payload, deadline)
+        if isinstance(begun, NotARequest):
+            return await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, begun.value)
+        progress: Progress = begun
+        # A caller that goes away, or whose deadline passes, cancels this task wherever it waits.
+        while not isinstance(progress, bytes):
+            progress = await self._advance(progress)
+        return progress
+
+    async def _advance(self, waiting: Claiming | Waiting) -> Progress:
+        match waiting:
+            case Claiming():
+                return self._handler.finish(waiting, await self._claims.claim(waiting))
+            case Waiting():
+                # Shielded: other calls may wait for the same work.
+                waited = await asyncio.shield(asyncio.wrap_future(self._handler.wait_for(waiting)))
+                return self._handler.resume(waiting, waited)
+
+    async def _health(self, payload: bytes, context: aio.ServicerContext) -> bytes:
+        answer = self._state.check(payload)
+        if isinstance(answer, bytes):
+            return answer
+        return await _abort(context, answer, "")
+
+    def close(self) -> None:
+        """End the threads."""
+        self._claims.close()
+
+
+async def _abort(context: aio.ServicerContext, code: grpc.StatusCode, details: str) -> NoReturn:
+    await context.abort(code, details)
+    raise AssertionError("abort raises")

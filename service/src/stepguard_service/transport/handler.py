@@ -1,0 +1,196 @@
+"""One Check call, from bytes to bytes, without waiting: what every transport drives in its own way.
+
+A transport calls `begin`. What it gets back is either the answer, or what the call is waiting for:
+
+- `Claiming`: put it into one `claim` round trip with whatever else is claiming, then `finish` each;
+- `Waiting`: `wait_for` starts the slow work off the serving loop; `resume` goes on when it is done.
+
+Nothing here raises because of a request or a fault of ours: any exception becomes a 503 denial (docs/decisions.md, row
+F1), logged with its stack and counted. Times are `time.monotonic()` where they bound waiting, Unix seconds elsewhere.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
+
+from stepguard_service import limits
+from stepguard_service.authorize import ClaimStep, Step, WaitStep
+from stepguard_service.core.model import Answer, Request
+from stepguard_service.core.slow import Need, Unavailable, Waited
+from stepguard_service.stores.replay import Claimed, ReplayStore
+from stepguard_service.transport import codec
+
+
+class Authorize(Protocol):
+    """What decides: `authorize.Authorizer`."""
+
+    def begin(self, request: Request, now: int) -> Step:
+        """The answer, or the first thing that is missing for it."""
+
+
+class SlowWork(Protocol):
+    """What fetches keys and asks about tokens, in its own thread."""
+
+    def start(self, need: Need, deadline: float) -> Future[Waited]:
+        """Start it, or join one that runs. Done at `deadline` (time.monotonic()) at the latest; never an exception."""
+
+
+class Record(Protocol):
+    """What keeps count: `telemetry.Telemetry`."""
+
+    def answered(self, request: Request | None, answer: Answer, seconds: float) -> None:
+        """One call was answered. `request` is None where a fault came before it was known."""
+
+    def fault(self, error: Exception) -> None:
+        """An exception nobody expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call that is under way. `started` and `deadline` are time.monotonic(); infinity: the caller set none."""
+
+    request: Request
+    started: float
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claiming:
+    """This call has passed everything but the replay check."""
+
+    call: Call
+    step: ClaimStep
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """This call needs something slow."""
+
+    call: Call
+    step: WaitStep
+    waits: int = 1
+
+
+class NotARequest(Enum):
+    """The bytes are no CheckRequest: the transport answers INVALID_ARGUMENT."""
+
+    NOT_A_REQUEST = "not a CheckRequest"
+
+
+NOT_A_REQUEST: Final = NotARequest.NOT_A_REQUEST
+
+Progress = bytes | Claiming | Waiting
+
+_MOST_WAITS = 4
+"""Keys, keys again for an unknown kid, introspection: no decision waits more often."""
+
+
+class CheckHandler:
+    """Decodes, drives the steps of a decision, encodes, and keeps count. Used by one thread."""
+
+    def __init__(
+        self,
+        authorizer: Authorize,
+        replay: ReplayStore,
+        *,
+        slow: SlowWork,
+        record: Record,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._authorizer = authorizer
+        self._replay = replay
+        self._slow = slow
+        self._record = record
+        self._clock = clock
+
+    @property
+    def claim_blocks(self) -> bool:
+        """Whether `claim` may wait for something outside the process, so that it belongs off the serving loop."""
+        return self._replay.blocking
+
+    def begin(self, payload: bytes, deadline: float) -> Progress | NotARequest:
+        """Take a call as far as it gets at once. `deadline` is time.monotonic(), infinity for none."""
+        started = time.monotonic()
+        request = None
+        try:
+            request = codec.decode(payload)
+            if request is None:
+                return NOT_A_REQUEST
+            call = Call(request, started, deadline)
+            return self._next(call, self._authorizer.begin(request, int(self._clock())), waits=0)
+        except Exception as error:  # noqa: BLE001 - row F1: whatever it is, the answer is a denial
+            return self._fault(error, request, started)
+
+    def claim(self, batch: Sequence[Claiming]) -> Sequence[Claimed | None]:
+        """One round trip to the replay store for all of them; results in the same order, None for a fault of ours.
+
+        Only the store itself may call itself unavailable, since that is what `--replay-on-outage` may let through.
+        """
+        try:
+            results = self._replay.claim([claiming.step.claim for claiming in batch], self._clock())
+        except Exception as error:  # noqa: BLE001 - row F1
+            self._record.fault(error)
+            return [None] * len(batch)
+        return results if len(results) == len(batch) else [None] * len(batch)
+
+    def finish(self, claiming: Claiming, claimed: Claimed | None) -> bytes:
+        """The answer of a call whose claim came back."""
+        call = claiming.call
+        if claimed is None:
+            return self._unavailable(call.request, call.started)
+        try:
+            return self._answer(call, claiming.step.finish(claimed))
+        except Exception as error:  # noqa: BLE001 - row F1
+            return self._fault(error, call.request, call.started)
+
+    def wait_for(self, waiting: Waiting) -> Future[Waited]:
+        """Start what the call waits for. It is done after `limits.WAIT_FOR_SLOW_WORK` or at the call's own deadline."""
+        bound = min(waiting.call.deadline, time.monotonic() + limits.WAIT_FOR_SLOW_WORK)
+        try:
+            return self._slow.start(waiting.step.need, bound)
+        except Exception as error:  # noqa: BLE001 - row 12: what cannot be started is unavailable
+            self._record.fault(error)
+            failed: Future[Waited] = Future()
+            failed.set_result(Unavailable("slow work could not be started"))
+            return failed
+
+    def resume(self, waiting: Waiting, waited: Waited) -> Progress:
+        """Go on with a call after its wait."""
+        call = waiting.call
+        try:
+            return self._next(call, waiting.step.resume(waited, int(self._clock())), waits=waiting.waits)
+        except Exception as error:  # noqa: BLE001 - row F1
+            return self._fault(error, call.request, call.started)
+
+    def _next(self, call: Call, step: Step, *, waits: int) -> Progress:
+        match step:
+            case Answer():
+                return self._answer(call, step)
+            case ClaimStep():
+                return Claiming(call, step)
+            case WaitStep():
+                if waits == _MOST_WAITS:
+                    raise RuntimeError("a decision that never stops waiting")
+                return Waiting(call, step, waits + 1)
+
+    def _answer(self, call: Call, answer: Answer) -> bytes:
+        response = codec.encode(answer)
+        self._count(call.request, answer, call.started)
+        return response
+
+    def _fault(self, error: Exception, request: Request | None, started: float) -> bytes:
+        self._record.fault(error)
+        return self._unavailable(request, started)
+
+    def _unavailable(self, request: Request | None, started: float) -> bytes:
+        self._count(request, codec.INTERNAL_ERROR, started)
+        return codec.INTERNAL_ERROR_BYTES
+
+    def _count(self, request: Request | None, answer: Answer, started: float) -> None:
+        try:
+            self._record.answered(request, answer, time.monotonic() - started)
+        except Exception as error:  # noqa: BLE001 - the answer stands whether or not it can be counted
+            self._record.fault(error)
