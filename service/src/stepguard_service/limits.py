@@ -28,6 +28,42 @@ REQUESTS_WAITING = 1000
 INTROSPECTIONS_IN_FLIGHT = 32
 """Per issuer."""
 
+METADATA_LENGTH = 256 * 1024
+"""Issuer metadata (RFC 8414): real ones take 5-15 KiB."""
+
+KEYS_FETCH_TIME = 10.0
+"""Discovery and JWK Set together, from the first name lookup to the last byte."""
+
+KEYS_SHORTEST_REFRESH = 60
+"""What Cache-Control may shorten the refresh interval of keys to; also the smallest legal `refreshInterval`."""
+
+KEYS_KEPT_WITHOUT_REFRESH = 24 * 3600
+"""Keys keep verifying for so long after the last successful fetch."""
+
+KEYS_RETRY_WITHOUT = 10
+"""Longest pause after a failed fetch where there are no keys at all, so that a server that is back is soon asked."""
+
+KEYS_RETRY_WITH_STALE = 60
+"""Longest pause after a failed fetch where older keys still verify."""
+
+UNKNOWN_KID_INTERVAL = 30
+"""Between two fetches that unknown `kid`s cause, per source (docs/decisions.md, *Unknown kid*)."""
+
+INTROSPECTION_TIME = 3.0
+"""One introspection call. Requests wait for less; a later answer serves the client's next try."""
+
+INACTIVE_TTL = 10
+"""How long `active: false` is remembered (docs/decisions.md, *Introspection*)."""
+
+INTROSPECTION_ANSWERS = 10_000
+"""Remembered per issuer: active ones; inactive ones have as much room of their own."""
+
+INTROSPECTION_ANSWERS_LENGTH = 8 * 1024 * 1024
+"""Together, as received, per issuer; parsed they take several times as much."""
+
+SECRET_LENGTH = 16 * 1024
+"""A client secret's file."""
+
 NONCE_LIFETIME = 300
 """Of our own nonces (docs/decisions.md, *Nonce*); a new one is offered at half of it."""
 

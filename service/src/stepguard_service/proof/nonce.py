@@ -5,20 +5,20 @@ HMAC-SHA-256(key, "stepguard-nonce-v1" ‖ 0 ‖ host ‖ 0 ‖ time ‖ random)
 (§8) and unequal; the host keeps one from being used at another API of this service.
 """
 
-import binascii
 import hmac
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 
 from stepguard_policy.nonce_keys import key_id
 
 from stepguard_service.limits import NONCE_LIFETIME
+from stepguard_service.proof.jose import decode_text
 
-_TEXT = 43
 _TIME = 8
 _RANDOM = 8
 _MAC = 16
+_LENGTH = _TIME + _RANDOM + _MAC
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -37,8 +37,8 @@ class NonceKeys:
 
         Valid from `skew` seconds before its own time (another replica's clock may be ahead) until 300 seconds after.
         """
-        raw = _decode(nonce)
-        if raw is None:
+        raw = decode_text(nonce)
+        if raw is None or len(raw) != _LENGTH:
             return None
         unsigned, mac = raw[: _TIME + _RANDOM], raw[_TIME + _RANDOM :]
         if not any(hmac.compare_digest(mac, _mac(key, host, unsigned)) for key in self.keys):
@@ -60,15 +60,3 @@ def random_keys() -> NonceKeys:
 def _mac(key: bytes, host: str, unsigned: bytes) -> bytes:
     message = b"stepguard-nonce-v1\0" + host.encode() + b"\0" + unsigned
     return hmac.digest(key, message, "sha256")[:_MAC]
-
-
-def _decode(nonce: str) -> bytes | None:
-    """The 32 bytes of a nonce in its one canonical spelling: a second spelling would be a second nonce."""
-    if len(nonce) != _TEXT or not nonce.isascii():
-        return None
-    try:
-        raw = urlsafe_b64decode(nonce + "=")
-    except (ValueError, binascii.Error):
-        return None
-    canonical = urlsafe_b64encode(raw).rstrip(b"=").decode()
-    return raw if canonical == nonce and len(raw) == _TIME + _RANDOM + _MAC else None
