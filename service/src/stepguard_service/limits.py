@@ -76,6 +76,17 @@ CLAIM_HEADER_LENGTH = 1024
 RSA_BITS = range(2048, 8193)
 """RFC 7518 §3.3 sets the minimum; the maximum bounds the time of a verification."""
 
+RSA_EXPONENT_BITS = 64
+"""Of the public exponent: OpenSSL's own bound for large moduli, for the same reason."""
+
+PROOF_HEADER_CACHE_ENTRIES = 8 * 1024
+PROOF_HEADER_CACHE_BYTES = 4 * 1024 * 1024
+"""Sum of the encoded headers' lengths."""
+
+TOKEN_CACHE_ENTRIES = 16 * 1024
+TOKEN_CACHE_BYTES = 8 * 1024 * 1024
+"""Sum of the tokens' lengths."""
+
 CHECK_REQUEST_LENGTH = 4 * 1024 * 1024
 """gRPC message: Envoy's largest header block (8 MiB) is far below what anybody configures."""
 
