@@ -56,56 +56,87 @@ class TokenVerifier:
         known = self._remembered(token, policy)
         if known is None:
             return self._first_time(token, policy, now)
-        refusal = refuse_now(known.token, policy, now)
-        if known.algorithm not in known.token.issuer.algorithms:
-            refusal = Rejected(Reason.TOKEN_ALGORITHM, "alg is not allowed")
-        return known.token if refusal is None else refusal
+        refusal = refuse_now(known, policy, now)
+        return known if refusal is None else refusal
 
-    def _remembered(self, token: str, policy: Policy) -> _Verified | None:
+    def _remembered(self, token: str, policy: Policy) -> AccessToken | None:
+        """The token as verified before, under a TokenIssuer of this policy as it is now, with its keys of now."""
         for issuer in policy.issuers.values():
             keys = self._keys(issuer)
             if keys is not None and (key := (issuer.hash, keys.version, token)) in self.cache:
-                return self.cache.get(key)
+                verified = self.cache.get(key)
+                return verified.token if verified is not None and verified.algorithm in issuer.algorithms else None
         self.cache.misses += 1
         return None
 
     def _first_time(
         self, token: str, policy: Policy, now: int
     ) -> AccessToken | Rejected | NeedKeys | NeedIntrospection:
-        header = _jose_header(token)
-        if header is None:
-            if policy.opaque_issuer is not None and token.isascii():
-                return NeedIntrospection(policy.opaque_issuer, token)
+        jwt = _read(token)
+        if jwt is None and policy.opaque_issuer is not None and token.isascii():
+            return NeedIntrospection(policy.opaque_issuer, token)
+        if jwt is None:
             return Rejected(Reason.TOKEN_MALFORMED, "not a JWT, and no issuer to ask about it")
-        compact = parse_compact(token)
-        if isinstance(compact, Malformed):
-            return Rejected(Reason.TOKEN_MALFORMED, compact.detail)
-        claims = strict_json(compact.payload)
-        fault = claims if isinstance(claims, Malformed) else check_header(header)
-        if isinstance(claims, Malformed) or fault is not None:
-            return Rejected(Reason.TOKEN_MALFORMED, "" if fault is None else fault.detail)
-        issuer = _issuer(claims, policy)
+        if isinstance(jwt, Rejected):
+            return jwt
+        issuer = _issuer(jwt.claims, policy)
         if isinstance(issuer, Rejected):
             return issuer
-        keys = self._keys(issuer)
-        outcome = _verify(compact, header, claims, issuer=issuer, keys=keys, token=token)
-        if not isinstance(outcome, _Verified):
-            return outcome
-        if (refusal := refuse_now(outcome.token, policy, now)) is not None:
+        refusal = _refuse_header(jwt, issuer)
+        if refusal is not None:
             return refusal
-        if keys is not None:
-            self.cache.put((issuer.hash, keys.version, token), outcome, len(token))
-        return outcome.token
+        keys = self._keys(issuer)
+        if keys is None:
+            return NeedKeys(issuer, None)
+        verified = _verify(jwt, issuer, keys, token=token)
+        if not isinstance(verified, _Verified):
+            return verified
+        refusal = refuse_now(verified.token, policy, now)
+        if refusal is None:
+            self.cache.put((issuer.hash, keys.version, token), verified, len(token))
+        return verified.token if refusal is None else refusal
 
 
-def _jose_header(token: str) -> dict[str, object] | None:
-    """The header of anything that is dressed as JOSE, JWE included; None for an opaque token.
+@dataclass(frozen=True, slots=True)
+class _Jwt:
+    """A JWT that is well formed and of which nothing was verified yet.
 
-    What has such a header is judged as a JWT and by nobody else: no refusal here can be escaped into introspection.
+    `typ` and `algorithm` are empty where the header has none, or something else than a string.
+    """
+
+    typ: str
+    algorithm: str
+    kid: str | None
+    claims: Mapping[str, object]
+    compact: Compact
+
+
+def _read(token: str) -> _Jwt | Rejected | None:
+    """The parts of a JWT; None for an opaque token.
+
+    What begins with a JOSE header (JWE does too) is judged as a JWT and by nobody else, however broken it is, so that
+    no refusal can be escaped into introspection.
     """
     segment, dot, _ = token.partition(".")
     header = decode_header(segment) if dot else Malformed("no dot")
-    return None if isinstance(header, Malformed) else header
+    if isinstance(header, Malformed):
+        return None
+    compact = parse_compact(token)
+    if isinstance(compact, Malformed):
+        return Rejected(Reason.TOKEN_MALFORMED, compact.detail)
+    if (fault := check_header(header)) is not None:
+        return Rejected(Reason.TOKEN_MALFORMED, fault.detail)
+    claims = strict_json(compact.payload)
+    if isinstance(claims, Malformed):
+        return Rejected(Reason.TOKEN_MALFORMED, claims.detail)
+    typ, algorithm, kid = header.get("typ"), header.get("alg"), header.get("kid")
+    return _Jwt(
+        typ=typ if isinstance(typ, str) else "",
+        algorithm=algorithm if isinstance(algorithm, str) else "",
+        kid=kid if isinstance(kid, str) else None,
+        claims=claims,
+        compact=compact,
+    )
 
 
 def _issuer(claims: Mapping[str, object], policy: Policy) -> Issuer | Rejected:
@@ -117,42 +148,31 @@ def _issuer(claims: Mapping[str, object], policy: Policy) -> Issuer | Rejected:
     return policy.issuers.get(iss, Rejected(Reason.TOKEN_ISSUER, "no issuer of the policy has this iss"))
 
 
-def _verify(
-    compact: Compact,
-    header: Mapping[str, object],
-    claims: Mapping[str, object],
-    *,
-    issuer: Issuer,
-    keys: KeySet | None,
-    token: str,
-) -> _Verified | Rejected | NeedKeys:
-    """Everything that the TokenIssuer alone decides: typ, alg, key, signature, required claims and their types."""
-    if not _type_accepted(header.get("typ"), issuer):
+def _refuse_header(jwt: _Jwt, issuer: Issuer) -> Rejected | None:
+    """RFC 9068 §4, RFC 7515 §4.1.9: in `typ` case does not matter, nor does a leading application/."""
+    if _media_type(jwt.typ) not in map(_media_type, issuer.token_types):
         return Rejected(Reason.TOKEN_TYPE, "typ is not accepted")
-    algorithm, kid = header.get("alg"), header.get("kid")
-    if not isinstance(algorithm, str) or algorithm not in issuer.algorithms:
+    if jwt.algorithm not in issuer.algorithms:
         return Rejected(Reason.TOKEN_ALGORITHM, "alg is not allowed")
-    if keys is None:
-        return NeedKeys(issuer, None)
-    named = keys.keys if kid is None else tuple(key for key in keys.keys if key.kid == kid)
-    if isinstance(kid, str) and not named:
-        return NeedKeys(issuer, kid)
-    fitting = [key for key in named if algorithm in key.algorithms][:KEYS_TRIED_WITHOUT_KID]
-    if not fitting:
-        return Rejected(Reason.TOKEN_ALGORITHM, "alg fits none of the issuer's keys")
-    if not any(key.verify(algorithm, compact.signature, compact.signed) for key in fitting):
-        return Rejected(Reason.TOKEN_SIGNATURE, "the signature is wrong")
-    for name in ("exp", *issuer.required_claims):
-        if claims.get(name) is None:
-            return Rejected(Reason.TOKEN_CLAIM_MISSING, "a required claim is missing")
-    built = build_token(claims, issuer=issuer, token=token, kid=kid if isinstance(kid, str) else None)
-    return built if isinstance(built, Rejected) else _Verified(built, algorithm)
-
-
-def _type_accepted(typ: object, issuer: Issuer) -> bool:
-    """RFC 9068 §4, RFC 7515 §4.1.9: case does not matter, nor does a leading application/."""
-    return isinstance(typ, str) and any(_media_type(typ) == _media_type(accepted) for accepted in issuer.token_types)
+    return None
 
 
 def _media_type(typ: str) -> str:
     return typ.lower().removeprefix("application/")
+
+
+def _verify(jwt: _Jwt, issuer: Issuer, keys: KeySet, *, token: str) -> _Verified | Rejected | NeedKeys:
+    """Everything else that the TokenIssuer alone decides: key, signature, required claims and their types."""
+    named = keys.keys if jwt.kid is None else tuple(key for key in keys.keys if key.kid == jwt.kid)
+    if jwt.kid is not None and not named:
+        return NeedKeys(issuer, jwt.kid)
+    fitting = [key for key in named if jwt.algorithm in key.algorithms][:KEYS_TRIED_WITHOUT_KID]
+    if not fitting:
+        return Rejected(Reason.TOKEN_ALGORITHM, "alg fits none of the issuer's keys")
+    if not any(key.verify(jwt.algorithm, jwt.compact.signature, jwt.compact.signed) for key in fitting):
+        return Rejected(Reason.TOKEN_SIGNATURE, "the signature is wrong")
+    for name in ("exp", *issuer.required_claims):
+        if jwt.claims.get(name) is None:
+            return Rejected(Reason.TOKEN_CLAIM_MISSING, "a required claim is missing")
+    built = build_token(jwt.claims, issuer=issuer, token=token, kid=jwt.kid)
+    return built if isinstance(built, Rejected) else _Verified(built, jwt.algorithm)

@@ -22,6 +22,8 @@ Left to the caller: 12 b, which needs the token's `cnf`, and the replay check of
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
+from math import inf
+from typing import NamedTuple
 
 from stepguard_service.core.keys import PublicKey
 from stepguard_service.core.model import DpopSettings, Proof, Rejected
@@ -60,17 +62,19 @@ def header_cache() -> HeaderCache:
     return LruCache(PROOF_HEADER_CACHE_ENTRIES, PROOF_HEADER_CACHE_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
-class _Claims:
-    """The claims of a proof, present and of the right types. `nonce` is looked at only where one is required."""
+class _Claims(NamedTuple):
+    """The claims of a proof, present and of the right types: a tuple, because one is made for every request.
+
+    `exp` and `nbf` are infinite where the proof has none. `nonce` is looked at only where one is required.
+    """
 
     jti: str
     htm: str
     htu: str
     ath: str
     iat: float
-    exp: float | None
-    nbf: float | None
+    exp: float
+    nbf: float
     nonce: object
 
 
@@ -140,16 +144,18 @@ def _read_form(value: str, settings: DpopSettings) -> Compact | Rejected:
 
 def _read_claims(members: Mapping[str, object]) -> _Claims | Rejected:
     # (3) What is required is there, and of the right type.
-    for name in ("jti", "htm", "htu", "iat", "ath"):
-        if name not in members:
-            return Rejected(Reason.PROOF_CLAIM_MISSING, f"{name} is missing")
-    jti, htm, htu, ath = members["jti"], members["htm"], members["htu"], members["ath"]
+    try:
+        jti, htm, htu, ath, made = members["jti"], members["htm"], members["htu"], members["ath"], members["iat"]
+    except KeyError as missing:
+        return Rejected(Reason.PROOF_CLAIM_MISSING, f"{missing.args[0]} is missing")
     if not (isinstance(jti, str) and isinstance(htm, str) and isinstance(htu, str) and isinstance(ath, str)):
         return Rejected(Reason.PROOF_CLAIM_INVALID, "jti, htm, htu or ath is not a string")
     if not jti or len(jti.encode("utf-8")) > JTI_LENGTH:
         return Rejected(Reason.PROOF_CLAIM_INVALID, "jti is empty or too long")
-    iat, exp, nbf = number(members["iat"]), number(members.get("exp")), number(members.get("nbf"))
-    if iat is None or ("exp" in members and exp is None) or ("nbf" in members and nbf is None):
+    iat = number(made)
+    exp = number(members["exp"]) if "exp" in members else inf
+    nbf = number(members["nbf"]) if "nbf" in members else -inf
+    if iat is None or exp is None or nbf is None:
         return Rejected(Reason.PROOF_CLAIM_INVALID, "iat, exp or nbf is not a number")
     return _Claims(jti, htm, htu, ath, iat, exp, nbf, members.get("nonce"))
 
@@ -213,8 +219,8 @@ def _refuse_time(claims: _Claims, settings: DpopSettings, now: int) -> Rejected 
         return Rejected(Reason.PROOF_TOO_OLD, "iat is too long ago")
     if claims.iat > now + skew:
         return Rejected(Reason.PROOF_FROM_FUTURE, "iat is in the future")
-    if claims.exp is not None and now >= claims.exp + skew:
+    if now >= claims.exp + skew:
         return Rejected(Reason.PROOF_TOO_OLD, "exp has passed")
-    if claims.nbf is not None and claims.nbf > now + skew:
+    if claims.nbf > now + skew:
         return Rejected(Reason.PROOF_FROM_FUTURE, "nbf is in the future")
     return None

@@ -13,7 +13,7 @@ _HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
 _AUTHORITY = re.compile(rf"({_HOST})(?::([0-9]{{0,5}}))?")
 # Every character is visible ASCII and no backslash. Python's urlsplit would drop TAB, CR and LF silently.
 _URI = re.compile(rf"([Hh][Tt][Tt][Pp][Ss]?)://({_HOST})(?::([0-9]{{0,5}}))?(/[!-\[\]-~]*)?(?:[?#][!-\[\]-~]*)?")
-_PLAIN_PATH = re.compile(r"(?:/(?!\.)[!$&-.0-;=@-Z_a-z~]*)+")
+_PLAIN_PATH = re.compile(r"(?:/(?!\.)[!$&-.0-;=@-Z_a-z~]*+)++")
 """Segments that do not begin with a dot and have no escapes: already in normal form."""
 _PATH = re.compile(r"/[!-\[\]-~]*")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
@@ -55,9 +55,9 @@ def _compose(scheme: str, host: str, port: str | None, path: str) -> str | None:
 
 
 def _normalize_path(path: str) -> str | None:
+    path = path.partition("?")[0].partition("#")[0]
     if _PLAIN_PATH.fullmatch(path):
         return path
-    path = path.partition("?")[0].partition("#")[0]
     if not _PATH.fullmatch(path):
         return None
     try:

@@ -12,6 +12,7 @@ from binascii import a2b_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
+from typing import NamedTuple
 
 from stepguard_service.limits import JSON_NESTING
 
@@ -23,12 +24,11 @@ class Malformed:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Compact:
-    """A JWS in compact form whose segments are canonical base64url. Nothing in it was verified yet.
+class Compact(NamedTuple):
+    """A JWS in compact form whose segments are canonical base64url: a tuple, because one is made for every request.
 
-    `header` is the encoded segment as received, so that it can be looked up before it is decoded; `signed` is what the
-    signature covers (RFC 7515 §5.1).
+    Nothing in it was verified yet. `header` is the encoded segment as received, so that it can be looked up before it
+    is decoded; `signed` is what the signature covers (RFC 7515 §5.1).
     """
 
     header: str
