@@ -50,7 +50,7 @@ class HostRules:
     """All of them, in the order in which they were compiled."""
     documents: Mapping[str, tuple[Policy, ResourceMetadata]]
     """RFC 9728 documents by their path in normal form."""
-    stripped: frozenset[str]
+    stripped: tuple[str, ...]
     """Request headers that only we may set, or that nobody may."""
     mode: Mode
     """Audit where all policies are: how requests are treated that no rule governs."""
@@ -107,7 +107,7 @@ def index_in_steps(table: HostTable) -> Generator[None, None, HostRules]:
         paths=paths,
         entries=tuple(entries),
         documents=_documents(table),
-        stripped=table.identity_headers | METHOD_OVERRIDES if by_method else table.identity_headers,
+        stripped=tuple(sorted(table.identity_headers | METHOD_OVERRIDES if by_method else table.identity_headers)),
         mode=Mode.AUDIT if audit else Mode.ENFORCE,
     )
 
@@ -146,7 +146,7 @@ class RuleSet:
 
     hash: str
     issuers: tuple[Issuer, ...]
-    identity_headers: frozenset[str]
+    identity_headers: tuple[str, ...]
     """Those that any policy sets: removed from requests to hosts of no policy."""
     exact: Mapping[str, HostRules]
     wildcards: Mapping[str, HostRules]
@@ -198,7 +198,7 @@ class RuleSetBuilder:
         return RuleSet(
             hash=content_hash,
             issuers=tuple(issuers),
-            identity_headers=frozenset(identity_headers),
+            identity_headers=tuple(sorted(identity_headers)),
             exact=self._exact,
             wildcards=self._wildcards,
             fallback=self._fallback,

@@ -1,9 +1,13 @@
 """The replay store: which proofs were used already (RFC 9449 §11.1)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from hashlib import sha256
 from typing import Protocol
+
+from stepguard_service.core.model import DpopSettings, Proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,13 @@ class Claim:
     jkt: str
     request_id: str
     until: int
+
+
+def claim_of(proof: Proof, settings: DpopSettings, request_id: str) -> Claim:
+    """The claim that a request makes for its proof: of this jti by this key, until the proof cannot pass any more."""
+    key = sha256(b"\0".join((b"stepguard-replay-v1", proof.jkt.encode(), proof.jti.encode()))).digest()
+    until = math.ceil(proof.iat) + settings.proof_max_age + settings.clock_skew + 1
+    return Claim(key, proof.jkt, request_id, until)
 
 
 class Claimed(Enum):
