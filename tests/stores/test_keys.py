@@ -1,11 +1,13 @@
 """The keys of issuers over time, in simulated time: no server, no clock."""
 
 import threading
+from functools import cache
 
 import pytest
-from stepguard_service.core.keys import KeySet
+from stepguard_service.core.keys import KeySet, PublicKey
 from stepguard_service.core.model import Discovery, InlineKeys, Issuer, JwksUri, Rejected
 from stepguard_service.core.reasons import Reason
+from stepguard_service.core.slow import KeysLooked, Unavailable
 from stepguard_service.stores.keys import FetchedKeys, KeySource, KeyStore, SourceKind
 
 START = 1000.0
@@ -34,6 +36,10 @@ def parse(document: bytes) -> KeySet | Rejected:
     if document == b"bad":
         return Rejected(Reason.KEYS_UNAVAILABLE, "not a JWK Set")
     return KeySet(document.decode(), (), problems=("keys[0]: unknown kty",))
+
+
+def key(kid: str) -> PublicKey:
+    return PublicKey(thumbprint=kid, algorithms=frozenset({"ES256"}), verify=lambda *_: False, kid=kid)
 
 
 def fetched(interval: int = 600) -> FetchedKeys:
@@ -120,13 +126,36 @@ def test_equal_keys_keep_their_identity() -> None:
     assert held.keys is OLD
 
 
-def test_unknown_kids_cause_one_fetch_in_30_seconds() -> None:
+def test_before_the_first_fetch_ended_requests_wait_for_it() -> None:
+    held = fetched()
+    assert held.answer(None, START) is None
+    assert held.answer("a", START) is None
+
+
+def test_without_keys_requests_wait_only_while_a_fetch_is_under_way() -> None:
+    held = fetched()
+    held.failed("down", START, spread=0.0)
+    assert held.answer(None, START) == Unavailable("down")
+    held.fetching = True
+    assert held.answer(None, START) is None
+
+
+def test_known_keys_need_no_wait() -> None:
+    held = fetched()
+    succeed(held, START, KeySet("1", (key("a"),)))
+    assert held.answer(None, START) == KeysLooked()
+    assert held.answer("a", START) == KeysLooked()
+
+
+def test_unknown_kids_cause_one_fetch_in_30_seconds_and_all_wait_for_it() -> None:
     held = fetched()
     succeed(held, START)
-    assert held.may_hurry(START)
+    assert held.answer("b", START) is None
     held.hurry(START)
-    assert not held.may_hurry(START + 29.9)
-    assert held.may_hurry(START + 30)
+    assert held.answer("c", START + 5) is None
+    held.hurrying = False
+    assert held.answer("c", START + 29.9) == KeysLooked()
+    assert held.answer("c", START + 30) is None
 
 
 def test_thirty_minutes_of_rotation_lose_no_key_that_is_still_published() -> None:
@@ -144,21 +173,26 @@ def test_thirty_minutes_of_rotation_lose_no_key_that_is_still_published() -> Non
     assert unknown == 0
 
 
+@cache
+def published_by(generation: int) -> KeySet:
+    return KeySet(str(generation), (key(str(generation)),))
+
+
 def test_thirty_minutes_of_unannounced_rotation_cost_one_fetch_each() -> None:
     """Keys change every 7 minutes without notice: the first token of each fetches, so none stays unknown."""
     held = fetched()
     hurried = 0
     for second in range(30 * 60):
         now = START + second
-        published = KeySet(str(second // 420), ())
+        published = published_by(second // 420)
         if now >= held.due:
             held.succeeded(published, now, fresh_for=None, spread=0.5)
-        if held.keys is not None and held.keys.version != published.version and held.may_hurry(now):
+        if held.answer(str(second // 420), now) is None:
             held.hurry(now)
             held.succeeded(published, now, fresh_for=None, spread=0.5)
+            held.hurrying = False
             hurried += 1
-        assert held.keys is not None
-        assert held.keys.version == published.version
+        assert held.keys is published
     assert hurried <= 4
 
 

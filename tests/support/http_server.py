@@ -97,6 +97,8 @@ class HttpServer:
 
     def reply_to(self, request: Received) -> Reply:
         """Record the request, wait as long as the reply says, and give the reply."""
+        if self._stopping.is_set():
+            raise ConnectionAbortedError("stopped: connections that are still open are no use either")
         self.received.append(request)
         reply = self._respond(request)
         if reply.delay:
@@ -125,7 +127,7 @@ def _handler(server: HttpServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
-            if "content-length" not in {name.lower() for name in reply.headers}:
+            if {"content-length", "transfer-encoding"}.isdisjoint(name.lower() for name in reply.headers):
                 self.send_header("content-length", str(len(reply.body)))
             self.end_headers()
             if self.command != "HEAD":

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from stepguard_service.core.keys import KeySet
 from stepguard_service.core.model import Discovery, InlineKeys, Issuer, JwksUri, Rejected
+from stepguard_service.core.slow import KeysLooked, Unavailable, Waited
 from stepguard_service.limits import (
     KEYS_KEPT_WITHOUT_REFRESH,
     KEYS_RETRY_WITH_STALE,
@@ -47,7 +48,18 @@ class KeySource:
 class FetchedKeys:
     """The keys of one source over time. One thread changes it; `keys` may be read by any."""
 
-    __slots__ = ("_failures", "_hurried", "_success", "due", "error", "interval", "keys", "source")
+    __slots__ = (
+        "_failures",
+        "_hurried",
+        "_success",
+        "due",
+        "error",
+        "fetching",
+        "hurrying",
+        "interval",
+        "keys",
+        "source",
+    )
 
     def __init__(self, source: KeySource, interval: int, now: float) -> None:
         self.source = source
@@ -61,6 +73,9 @@ class FetchedKeys:
         self._success: float | None = None
         self._failures = 0
         self._hurried = -math.inf
+        self.hurrying = False
+        """A fetch for unknown ids is asked for or under way."""
+        self.fetching = False
 
     @property
     def tried(self) -> bool:
@@ -71,13 +86,26 @@ class FetchedKeys:
         """Seconds since the last successful fetch, None where there was none."""
         return None if self._success is None else now - self._success
 
-    def may_hurry(self, now: float) -> bool:
-        """Whether an unknown `kid` may cause a fetch: the last one that did so began 30 s ago or more."""
-        return now - self._hurried >= UNKNOWN_KID_INTERVAL
+    def answer(self, kid: str | None, now: float) -> Waited | None:
+        """What a request hears that needs keys at all (`kid` None) or this one; None: it waits for a fetch.
+
+        Unknown ids cause one fetch, for all who wait, if the last that one caused began 30 s ago or more; in between,
+        the keys that are there are all there is. May be asked by any thread.
+        """
+        if self.keys is None:
+            return Unavailable(self.error) if self.tried and not self.fetching else None
+        if kid is None or self._has(kid):
+            return KeysLooked()
+        waits = self.hurrying or now - self._hurried >= UNKNOWN_KID_INTERVAL
+        return None if waits else KeysLooked()
 
     def hurry(self, now: float) -> None:
-        """An unknown `kid` causes a fetch that begins now."""
+        """An unknown `kid` causes a fetch, from now on."""
         self._hurried = now
+        self.hurrying = True
+
+    def _has(self, kid: str) -> bool:
+        return self.keys is not None and any(key.kid == kid for key in self.keys.keys)
 
     def succeeded(self, keys: KeySet, now: float, *, fresh_for: int | None, spread: float) -> None:
         """A fetch brought `keys`. `fresh_for`: what its Cache-Control said, in seconds. `spread`: random in [0, 1).
@@ -133,7 +161,7 @@ class KeyStore:
     """Keys by issuer. `lookup` is for the serving thread; the others may be called from any."""
 
     def __init__(self, parse: Parse) -> None:
-        self._parse = parse
+        self.parse = parse
         self._lock = threading.Lock()
         self._issuers: Mapping[str, tuple[Issuer, _Held]] = {}
 
@@ -141,6 +169,14 @@ class KeyStore:
         """The keys of an issuer in force; None where none were fetched yet, or the issuer is not in force any more."""
         found = self._issuers.get(issuer.hash)
         return found[1].keys if found else None
+
+    def in_force(self, issuer: Issuer) -> bool:
+        """Whether this very version of the issuer was admitted and not forgotten since."""
+        return issuer.hash in self._issuers
+
+    def names_of(self, source: FetchedKeys) -> tuple[str, ...]:
+        """The issuers in force whose keys these are."""
+        return tuple(issuer.name for issuer, held in self._issuers.values() if held is source)
 
     def source_of(self, issuer: Issuer) -> FetchedKeys | None:
         """The fetched keys of an issuer in force; None for inline keys and issuers that are not in force."""
@@ -178,7 +214,7 @@ class KeyStore:
 
     def _hold(self, issuer: Issuer, sources: dict[KeySource, FetchedKeys], now: float) -> _Held:
         if isinstance(issuer.keys, InlineKeys):
-            parsed = self._parse(issuer.keys.document.encode())
+            parsed = self.parse(issuer.keys.document.encode())
             return _Inline(None, parsed.detail) if isinstance(parsed, Rejected) else _Inline(parsed, "")
         source = _source(issuer, issuer.keys)
         return sources.setdefault(source, FetchedKeys(source, issuer.keys.refresh_interval, now))
