@@ -124,5 +124,5 @@ class RequestEvidence:
         )
 
     def _nonce_check(self, policy: Policy) -> Callable[[str], float | None]:
-        nonces = self._verifiers.nonces()
-        return lambda nonce: nonces and nonces.check(nonce, self._place.host, self._now, policy.dpop.clock_skew)
+        nonces, skew = self._verifiers.nonces(), policy.dpop.clock_skew
+        return lambda nonce: None if nonces is None else nonces.check(nonce, self._place.host, self._now, skew)
