@@ -108,7 +108,7 @@ class HttpClient:
     def _open(self) -> aiohttp.ClientSession:
         """Raises ssl.SSLError or ValueError where the CA bundle is none."""
         if self._session is None:
-            context = ssl.create_default_context(cadata=self._ca_bundle) if self._ca_bundle else self._system
+            context = _private_cas(self._ca_bundle) if self._ca_bundle else self._system
             connector = aiohttp.TCPConnector(ssl=context, limit=self._connections, resolver=_OwnThreads())
             self._session = aiohttp.ClientSession(
                 connector=connector,
@@ -119,6 +119,14 @@ class HttpClient:
                 trust_env=False,
             )
         return self._session
+
+
+def _private_cas(bundle: str) -> ssl.SSLContext:
+    """Trust in these CAs alone. Comments of a bundle may be in any language; its certificates are ASCII."""
+    ascii_part = bundle.encode("ascii", "ignore").decode()
+    if not ascii_part.strip():
+        raise ValueError("caBundle has no certificate")
+    return ssl.create_default_context(cadata=ascii_part)
 
 
 def proxy_for(url: str) -> str | None:

@@ -16,7 +16,6 @@ from stepguard_service.core.model import Introspection, Issuer
 from stepguard_service.core.slow import KeysLooked, Need, NeedIntrospection, NeedKeys, Unavailable, Waited
 from stepguard_service.limits import INTROSPECTIONS_IN_FLIGHT
 from stepguard_service.stores.keys import FetchedKeys, IssuerKeys, KeyStore
-from stepguard_service.transport import log
 from stepguard_service.transport.http_fetch import FetchFailed, HttpClient
 from stepguard_service.transport.introspection_answers import IntrospectionAnswers
 from stepguard_service.transport.introspection_desk import IntrospectionDesk
@@ -24,8 +23,6 @@ from stepguard_service.transport.key_fetch import FreshKeys, fetch_keys
 from stepguard_service.transport.key_refresh import KeyRefresher
 from stepguard_service.transport.secret_files import SecretFiles
 from stepguard_service.transport.waiters import WaitingRoom, settle, settled
-
-_log = log.logger("slow")
 
 _KEY_CONNECTIONS = 2
 _NOT_IN_FORCE = Unavailable("the issuer is not in force any more")
