@@ -7,12 +7,12 @@ import queue
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import TextIO
 
 from typing_extensions import override
 
-ROOT: Final = "stepguard"
 _WAITING_LINES = 10_000
 """Beyond them lines are dropped and counted; at 300 bytes a line this is 3 MB."""
 
@@ -22,8 +22,8 @@ _FIELDS = "stepguard_fields"
 
 
 def logger(name: str) -> logging.Logger:
-    """The logger of one part of the program."""
-    return logging.getLogger(f"{ROOT}.{name}")
+    """The logger of one part of the service."""
+    return logging.getLogger(f"stepguard_service.{name}")
 
 
 def fields(**values: object) -> dict[str, dict[str, object]]:
@@ -49,7 +49,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **getattr(record, _FIELDS, {}),
+            **_said(record),
         }
         return json.dumps(line, default=str)
 
@@ -59,9 +59,14 @@ class TextFormatter(logging.Formatter):
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        extra = getattr(record, _FIELDS, {})
-        pairs = "".join(f" {name}={json.dumps(value, default=str)}" for name, value in extra.items())
+        pairs = "".join(f" {name}={json.dumps(value, default=str)}" for name, value in _said(record).items())
         return f"{_time(record)} {record.levelname:<7} {record.getMessage()}{pairs}"
+
+
+def _said(record: logging.LogRecord) -> Mapping[str, object]:
+    said: dict[str, object] = getattr(record, _FIELDS, {})
+    error = record.exc_info[1] if record.exc_info else None
+    return said if error is None else said | {"error": type(error).__name__, "stack": stack(error)}
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -67,7 +67,7 @@ class Telemetry:
         self.replay_errors = Counter(
             "stepguard_replay_store_errors", "Round trips to the replay store that failed.", registry=self.registry
         )
-        self.jwks_refreshes = Counter(
+        self._jwks_refreshes = Counter(
             "stepguard_jwks_refresh", "Fetches of a JWK Set.", ("issuer", "result"), registry=self.registry
         )
         self.operator_connected = Gauge(
@@ -97,6 +97,10 @@ class Telemetry:
         """Count and log an exception nobody expected: where it came from, not what it says."""
         self._faults.inc()
         _faults.error("unexpected exception", extra=log.fields(error=type(error).__name__, stack=log.stack(error)))
+
+    def jwks_refreshed(self, issuer: str, result: str) -> None:
+        """Count one fetch of a JWK Set; `result` is `success` or `failure`."""
+        self._jwks_refreshes.labels(issuer, result).inc()
 
     def unsafe(self, switches: Mapping[str, bool]) -> None:
         """Show which dangerous switches are on."""

@@ -1,0 +1,154 @@
+"""File mode: a folder of policies in force, and again after each change of it.
+
+The folder is looked at a few times a second, by the names, inodes, sizes and times of what its entries lead to: that
+sees edits in place, files moved over others, and the `..data` swap of a mounted ConfigMap alike. A change counts once
+two looks in a row agree, so that a swap or an editor is not caught half-way. What does not compile changes nothing,
+but for trust that was taken away.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stepguard.policy.v1 import policy_pb2 as pb
+from stepguard_policy.compile import Compiler
+from stepguard_policy.compile.encode import snapshot_hash
+from stepguard_policy.resources import Problem
+
+from stepguard_service.transport.policy_files import Reading, read_policies
+from stepguard_service.transport.rules_loader import RulesLoader
+
+_LOOK_SECONDS: Final = 0.1
+
+_log = logging.getLogger(__name__)
+
+_Fingerprint = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LastReload:
+    """How the last reading of the folder went. `at` in Unix seconds."""
+
+    at: float
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+class PolicyDirectory:
+    """Keeps the policies of a folder in force. `load` first, then `start`; `stop` ends the watching."""
+
+    def __init__(self, folder: Path, loader: RulesLoader) -> None:
+        self._folder = folder
+        self._loader = loader
+        self._compiler = Compiler()
+        self._fingerprint: _Fingerprint = ()
+        self._sequence = 0
+        self._last_good = pb.PolicySnapshot()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="stepguard-policies", daemon=True)
+        self.last_reload: LastReload | None = None
+
+    def load(self) -> Sequence[str]:
+        """Put the folder in force; one line for each error that keeps it from being."""
+        self._fingerprint = _fingerprint(self._folder)
+        reading = read_policies(self._folder, self._compiler, at_start=True)
+        self._note(reading)
+        if reading.errors:
+            return [str(problem) for problem in reading.errors]
+        refused = self._apply(reading.snapshot)
+        return [refused] if refused else []
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching; what is in force stays."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        before = self._fingerprint
+        while not self._stopping.wait(_LOOK_SECONDS):
+            try:
+                now = _fingerprint(self._folder)
+                if now == before != self._fingerprint:
+                    self._fingerprint = now
+                    self._reload()
+                before = now
+            except Exception:  # noqa: BLE001 - a fault in one reload must not end the watching
+                _log.exception("the folder of policies could not be reloaded; what is in force stays")
+
+    def _reload(self) -> None:
+        reading = read_policies(self._folder, self._compiler, at_start=False)
+        self._note(reading)
+        if not reading.errors:
+            self._put_in_force(reading.snapshot)
+            return
+        _log.error("policies changed but have errors; the last good ones stay in force")
+        reduced = _without_issuers(self._last_good, reading.issuers)
+        if reduced is not None:
+            _log.warning("TokenIssuers that are in no readable document any more are not trusted any more")
+            self._put_in_force(reduced)
+
+    def _put_in_force(self, snapshot: pb.PolicySnapshot) -> None:
+        if snapshot.hash == self._last_good.hash:
+            return
+        refused = self._apply(snapshot)
+        if refused is None:
+            _log.info("policies changed; snapshot %s is in force", snapshot.hash[:12])
+        else:
+            _log.error("policies changed but are not in force: %s", refused)
+
+    def _apply(self, snapshot: pb.PolicySnapshot) -> str | None:
+        self._sequence += 1
+        snapshot.version.sequence = self._sequence
+        refused = self._loader.apply(snapshot)
+        if refused is None:
+            self._last_good = snapshot
+        return refused
+
+    def _note(self, reading: Reading) -> None:
+        for problem in reading.warnings:
+            _log.warning("%s", problem)
+        for problem in reading.errors:
+            _log.error("%s", problem)
+        self.last_reload = LastReload(time.time(), _lines(reading.errors), _lines(reading.warnings))
+
+
+def _lines(problems: Sequence[Problem]) -> tuple[str, ...]:
+    return tuple(str(problem) for problem in problems)
+
+
+def _without_issuers(snapshot: pb.PolicySnapshot, readable: frozenset[str]) -> pb.PolicySnapshot | None:
+    """The snapshot without the TokenIssuers that are not readable any more; None where it has none of those."""
+    kept = [issuer for issuer in snapshot.issuers if issuer.name in readable]
+    if len(kept) == len(snapshot.issuers):
+        return None
+    reduced = pb.PolicySnapshot()
+    reduced.CopyFrom(snapshot)
+    del reduced.issuers[:]
+    reduced.issuers.extend(kept)
+    reduced.hash = snapshot_hash(reduced)
+    return reduced
+
+
+def _fingerprint(folder: Path) -> _Fingerprint:
+    """What the policy files are at this moment. A file that cannot be looked at counts by its name."""
+    try:
+        names = sorted(entry.name for entry in folder.iterdir() if entry.suffix == ".yaml")
+    except OSError:
+        return (("", 0, 0, 0),)
+    return tuple((name, *_status(folder / name)) for name in names)
+
+
+def _status(path: Path) -> tuple[int, int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return status.st_mtime_ns, status.st_size, status.st_ino

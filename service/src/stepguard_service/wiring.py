@@ -1,0 +1,124 @@
+"""The one place where the program is put together: what every part needs is handed to it here."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stepguard_service.authorize import Authorizer, Options
+from stepguard_service.proof.access_token import TokenVerifier
+from stepguard_service.proof.evidence import Verifiers
+from stepguard_service.proof.jwk import parse_jwk_set
+from stepguard_service.proof.nonce import NonceKeys, random_keys
+from stepguard_service.settings import OnOutage, OperatorSettings, Settings, TransportKind, UnmatchedHosts
+from stepguard_service.stores.keys import KeyStore
+from stepguard_service.stores.replay import ReplayStore
+from stepguard_service.stores.replay_memory import MemoryReplayStore
+from stepguard_service.stores.rules import RuleStore
+from stepguard_service.transport import self_check
+from stepguard_service.transport.aio import AioTransport
+from stepguard_service.transport.gauges import Cache, Gauges
+from stepguard_service.transport.handler import CheckHandler
+from stepguard_service.transport.health import Health
+from stepguard_service.transport.inspection import Inspection
+from stepguard_service.transport.operator_channel import OperatorAccess
+from stepguard_service.transport.policy_directory import PolicyDirectory
+from stepguard_service.transport.policy_stream import PolicyStream
+from stepguard_service.transport.report import Enforcement
+from stepguard_service.transport.rules_loader import RulesLoader
+from stepguard_service.transport.secret_files import SecretFiles
+from stepguard_service.transport.server import SERVICE, Transport
+from stepguard_service.transport.slow_work import SlowWork
+from stepguard_service.transport.state_dir import StateDir
+from stepguard_service.transport.telemetry import Telemetry
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Every part of a service, connected and not yet started."""
+
+    health: Health
+    telemetry: Telemetry
+    slow: SlowWork
+    replay: ReplayStore
+    source: PolicyDirectory | PolicyStream
+    inspection: Inspection
+    transport: Transport
+
+
+def assemble(settings: Settings, *, lines_dropped: Callable[[], int]) -> Program:
+    """Put a service together. Nothing is opened and no thread runs yet."""
+    health = Health(SERVICE)
+    telemetry = Telemetry(settings.log.decisions, rule_label=settings.metrics_rule_label)
+    telemetry.unsafe(settings.unsafe_switches)
+    rules, keys = RuleStore(), KeyStore(parse_jwk_set)
+    slow = SlowWork(keys, secrets=SecretFiles(settings.secrets_dir), count=telemetry.jwks_refreshed)
+    replay = _replay_store(settings)
+    loader = RulesLoader(rules, slow, on_applied=health.ready)
+    tokens, nonces = TokenVerifier(keys.lookup), _nonces(settings)
+    verifiers = Verifiers(token=tokens.verify, certificate_source=settings.client_certificate, nonces=lambda: nonces)
+    options = Options(
+        allow_unmatched_hosts=settings.unmatched_hosts is UnmatchedHosts.UNSAFE_ALLOW,
+        allow_on_replay_outage=settings.replay.on_outage is OnOutage.UNSAFE_ALLOW,
+    )
+    authorizer = Authorizer(rules, verifiers, options=options)
+    handler = CheckHandler(authorizer, replay, slow=slow, record=telemetry)
+    nonce_key_ids = nonces.ids if nonces else ()
+    source = _source(settings, loader, Enforcement(loader, replay, slow.states, lambda: nonce_key_ids))
+    caches: dict[str, Cache] = {"token": tokens.cache, "proof_header": verifiers.proof_headers}
+    telemetry.scrape(Gauges(loader, slow.states, replay, caches, lines_dropped).collect)
+    inspection = Inspection(
+        rules=rules,
+        loader=loader,
+        keys=slow.states,
+        replay=replay,
+        nonce_key_ids=lambda: nonce_key_ids,
+        last_reload=lambda: source.last_reload if isinstance(source, PolicyDirectory) else None,
+        unsafe=settings.unsafe_switches,
+    )
+    transport = _transport(settings.transport, handler, health, telemetry)
+    telemetry.transport(transport.name)
+    return Program(health, telemetry, slow, replay, source, inspection, transport)
+
+
+def _replay_store(settings: Settings) -> ReplayStore:
+    return MemoryReplayStore(settings.replay.capacity)
+
+
+def _nonces(settings: Settings) -> NonceKeys | None:
+    """Push mode has none of its own: replicas that made up their keys would not know each other's nonces."""
+    return random_keys() if isinstance(settings.source, Path) else None
+
+
+def _source(settings: Settings, loader: RulesLoader, enforcement: Enforcement) -> PolicyDirectory | PolicyStream:
+    match settings.source:
+        case Path() as folder:
+            return PolicyDirectory(folder, loader)
+        case OperatorSettings() as operator:
+            access = OperatorAccess(
+                addresses=operator.addresses,
+                ca=operator.ca,
+                server_name=operator.server_name,
+                token_file=operator.token_file,
+                client_cert=operator.client_cert,
+                client_key=operator.client_key,
+            )
+            return PolicyStream(
+                access,
+                enforcement,
+                node_name=settings.node_name,
+                state=StateDir(settings.state_dir) if settings.state_dir else None,
+            )
+
+
+def _transport(kind: TransportKind, handler: CheckHandler, health: Health, telemetry: Telemetry) -> Transport:
+    if kind is TransportKind.FAST:
+        problem = self_check.problem()
+        if problem is None:
+            from stepguard_service.transport.completion_queue import CompletionQueueTransport
+
+            return CompletionQueueTransport(handler, health, telemetry.batch_size.observe)
+        _log.warning("the fast transport does not work with this grpcio, using aio: %s", problem)
+    return AioTransport(handler, health)
