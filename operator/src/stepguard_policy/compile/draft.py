@@ -146,7 +146,7 @@ def _condition(message: pb.Rule, rule: Rule, field: str) -> Iterator[Finding]:
         return
     expression = compile_expression(rule.when)
     if isinstance(expression, ExpressionError):
-        yield Finding(f"{field}.when", str(expression))
+        yield Finding(f"{field}.when", expression.text)
         return
     if expression.mentions_claims and rule.access is not Access.AUTHENTICATED:
         yield Finding(f"{field}.when", f"claims are not known in a rule with access {rule.access}")
