@@ -192,8 +192,8 @@ def _refuse_request(claims: _Claims, method: str, target: str, *, ath: str) -> R
     if claims.htm != method:
         return Rejected(Reason.PROOF_METHOD, "htm is not the method of the request")
 
-    # (9) The URI. `target` is in normal form, so what equals it needs no normalising.
-    if claims.htu != target and normalize_htu(claims.htu) != target:
+    # (9) The URI. `target` is in normal form, so what equals it needs no normalising. Nothing equals an empty one.
+    if not target or (claims.htu != target and normalize_htu(claims.htu) != target):
         return Rejected(Reason.PROOF_TARGET, "htu is not the URI of the request")
 
     # (12 a) The access token.
