@@ -46,6 +46,17 @@ class _Node:
         self.capture: _Node | None = None
         self.rest: _Node | None = None
 
+    def after(self, segment: str) -> "_Node":
+        """The node behind one segment of a template, made where it is not there yet."""
+        capture = _CAPTURE.fullmatch(segment)
+        if capture is None:
+            return self.literals.setdefault(segment, _Node())
+        if capture[1]:
+            self.capture = self.capture or _Node()
+            return self.capture
+        self.rest = self.rest or _Node()
+        return self.rest
+
 
 class PathIndex:
     """Filled once, by `add`, then only read."""
@@ -89,15 +100,11 @@ class PathIndex:
             prefix = prefix[: prefix.rindex("/")]
 
     def _add_template(self, path: str, entry: Entry) -> None:
-        node = self._templates = self._templates or _Node()
+        if self._templates is None:
+            self._templates = _Node()
+        node = self._templates
         for segment in path.split("/")[1:]:
-            capture = _CAPTURE.fullmatch(segment)
-            if capture is None:
-                node = node.literals.setdefault(segment, _Node())
-            elif capture[1]:
-                node = node.capture = node.capture or _Node()
-            else:
-                node = node.rest = node.rest or _Node()
+            node = node.after(segment)
         node.here = _with(node.here, entry)
 
 
