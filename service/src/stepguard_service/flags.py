@@ -85,7 +85,7 @@ def _typed(flags: Mapping[str, Flag], arguments: Sequence[str]) -> tuple[dict[st
         name, equals, value = word.removeprefix("--").partition("=")
         flag = flags.get(name) if word.startswith("--") else None
         if flag is None:
-            problems.append(f"{word}: no such flag; see --help")
+            problems.append(f"{_shown(word)}: no such flag; see --help")
             continue
         if not equals:
             value = _value(flag, words)
@@ -103,6 +103,11 @@ def _value(flag: Flag, words: list[str]) -> str:
     if not flag.metavar:
         return "true"
     return words.pop(0) if words and not words[0].startswith("--") else ""
+
+
+def _shown(word: str) -> str:
+    """As it was typed, unless that would break the line."""
+    return word if word.isprintable() else repr(word)
 
 
 class Reader:
@@ -177,10 +182,10 @@ class Reader:
         if not value:
             return None
         path = Path(value)
-        if not path.exists():
-            self.problem(name, f"{value}: no such {kind}")
+        if "\0" in value or not path.exists():
+            self.problem(name, f"{_shown(value)}: no such {kind}")
         elif path.is_dir() != (kind == "folder"):
-            self.problem(name, f"{value}: not a {kind}")
+            self.problem(name, f"{_shown(value)}: not a {kind}")
         return path
 
     def url(self, name: str, schemes: Sequence[str]) -> str:

@@ -101,10 +101,8 @@ class Life:
     def _load_policies(self) -> None:
         source = self._program.source
         if isinstance(source, PolicyDirectory) and (errors := source.load()):
-            last = (
-                f"--policies {self._settings.source}: {len(errors)} errors; nothing is served until they are put right"
-            )
-            raise StartError(BAD_CONFIGURATION, *errors, last)
+            count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
+            raise StartError(BAD_CONFIGURATION, *errors, f"--policies {self._settings.source}: {count}, not started")
 
     def _open_admin(self) -> int:
         probes = Probes(alive=lambda: self.alive, ready=lambda: self._program.health.serving)

@@ -86,6 +86,8 @@ class PolicyDirectory:
     def _reload(self) -> None:
         reading = read_policies(self._folder, self._compiler, at_start=False)
         self._note(reading)
+        for problem in reading.errors:
+            _log.error("%s", problem)
         if not reading.errors:
             self._put_in_force(reading.snapshot)
             return
@@ -115,8 +117,6 @@ class PolicyDirectory:
     def _note(self, reading: Reading) -> None:
         for problem in reading.warnings:
             _log.warning("%s", problem)
-        for problem in reading.errors:
-            _log.error("%s", problem)
         self.last_reload = LastReload(time.time(), _lines(reading.errors), _lines(reading.warnings))
 
 
