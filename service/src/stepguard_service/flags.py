@@ -68,8 +68,9 @@ def collect(
 ) -> tuple[Mapping[str, str], list[str]]:
     """The text of each flag (command line, else environment, else default), and what is wrong with the line itself.
 
-    An empty variable counts as absent. Variables with our prefix that belong to no flag are nobody's mistake:
-    Kubernetes sets some for a Service of our name.
+    The last of a flag given twice counts, so that a wrapper's flags can be changed by adding one. An empty variable
+    counts as absent. Variables with our prefix that belong to no flag are nobody's mistake: Kubernetes sets some for a
+    Service of our name.
     """
     values = {flag.name: environment.get(flag.variable) or flag.default for flag in flags}
     typed, problems = _typed({flag.name: flag for flag in flags}, arguments)
@@ -91,10 +92,8 @@ def _typed(flags: Mapping[str, Flag], arguments: Sequence[str]) -> tuple[dict[st
             value = _value(flag, words)
         if not value:
             problems.append(f"--{name}: a value is missing: --{name} {flag.metavar}")
-        elif name in typed:
-            problems.append(f"--{name}: given twice")
-        else:
-            typed[name] = value
+            continue
+        typed[name] = value
     return typed, problems
 
 
