@@ -236,7 +236,9 @@ def test_a_policy_over_its_quota_still_keeps_its_host_from_other_namespaces() ->
     assert served_by(result) == {}
 
 
-def test_a_resource_given_twice_is_a_fault_of_the_caller() -> None:
-    """The Kubernetes API has none, and files are refused before."""
-    with pytest.raises(ValueError, match="TokenIssuer main is given more than once"):
-        compiled(issuer(), issuer())
+def test_of_two_resources_with_one_name_neither_counts() -> None:
+    """The Kubernetes API has none; of two documents nobody knows which is meant."""
+    result = compiled(policy("a/x", day=1), policy("a/x", day=2), issuer(), issuer())
+    for name in ("a/x", "main"):
+        assert verdict_on(result, name).message == "metadata.name: is given more than once"
+    assert (served_by(result), list(result.snapshot.issuers)) == ({}, [])

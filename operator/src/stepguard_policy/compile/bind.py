@@ -1,6 +1,6 @@
 """A draft together with the TokenIssuers it refers to: everything that a policy contributes, and its hash."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stepguard.policy.v1 import policy_pb2 as pb
@@ -9,6 +9,7 @@ from stepguard_policy.compile.draft import Draft, HostSettings, Route
 from stepguard_policy.compile.encode import digest, encode
 from stepguard_policy.compile.host_table import host_table
 from stepguard_policy.compile.issuers import IssuerInForce, Issuers
+from stepguard_policy.compile.matches import MatchKey
 from stepguard_policy.compile.metadata import render_metadata
 from stepguard_policy.compile.reasons import RefsReason
 from stepguard_policy.compile.verdicts import Finding, Ref
@@ -39,6 +40,9 @@ class Bound:
     settings: HostSettings
     message: pb.Policy
     routes: tuple[Route, ...]
+    """In walking order."""
+    certain: Mapping[MatchKey, Route]
+    """Those without a condition."""
     rule_fields: tuple[str, ...]
     identity_headers: tuple[str, ...]
     hash: str
@@ -89,6 +93,7 @@ def bind_policy(ref: Ref, draft: Draft, usable: Sequence[tuple[str, str]]) -> Bo
         draft.settings,
         message,
         routes,
+        {route.key: route for route in routes if not route.conditional},
         draft.rule_fields,
         tuple(claim.header for claim in message.upstream.claims),
         _hash(message, draft, routes),

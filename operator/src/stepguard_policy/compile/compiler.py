@@ -1,7 +1,7 @@
 """All resources → one snapshot and a verdict for each: a pure function of what it is given, in whatever order."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from stepguard.policy.v1 import policy_pb2 as pb
@@ -15,12 +15,12 @@ from stepguard_policy.compile.memo import Memo
 from stepguard_policy.compile.options import CompileOptions
 from stepguard_policy.compile.settle import Bounds, Settled, settle
 from stepguard_policy.compile.tables import Table, build_table
-from stepguard_policy.compile.verdicts import Compiled, ref_of
-from stepguard_policy.resources import IssuerResource, PolicyResource, Resource
+from stepguard_policy.compile.verdicts import Compiled, Ref, ref_of
+from stepguard_policy.resources import IssuerResource, PolicyResource, Problem, Resource
 
 
 def compile_resources(resources: Iterable[Resource], options: CompileOptions) -> Compiled:
-    """Compile once, from nothing. ValueError where two resources have the same kind, namespace and name."""
+    """Compile once, from nothing. Of two resources with one kind, namespace and name neither counts."""
     return Compiler().compile(resources, options)
 
 
@@ -38,10 +38,7 @@ class Compiler:
 
     def compile(self, resources: Iterable[Resource], options: CompileOptions) -> Compiled:
         """Do as `compile_resources` does."""
-        given = sorted(resources, key=ref_of)
-        repeated = [ref for ref, count in Counter(map(ref_of, given)).items() if count > 1]
-        if repeated:
-            raise ValueError(f"{repeated[0].kind} {repeated[0]} is given more than once")
+        given = _once_each(resources)
         issuers = compile_issuers((one for one in given if isinstance(one, IssuerResource)), self._issuers)
         entrants = enter((one for one in given if isinstance(one, PolicyResource)), self._drafts)
         settled = settle(entrants, issuers, options, self._bounds)
@@ -57,6 +54,20 @@ class Compiler:
     def _table(self, host: str, policies: Sequence[Bound]) -> Table:
         inputs = tuple((bound.hash, bound.rule_fields) for bound in policies)
         return self._tables.get(host, inputs, partial(build_table, host, policies))
+
+
+def _once_each(resources: Iterable[Resource]) -> list[Resource]:
+    """Each resource that is given once, and for those that are given more often one without a spec."""
+    by_ref: dict[Ref, Resource] = {}
+    for resource in resources:
+        ref = ref_of(resource)
+        by_ref[ref] = resource if ref not in by_ref else _nothing(resource)
+    return list(by_ref.values())
+
+
+def _nothing(resource: Resource) -> Resource:
+    problem = Problem("", 0, "metadata.name", "is given more than once")
+    return replace(resource, spec=None, accepted=None, spec_problems=(problem,))
 
 
 def _snapshot(settled: Settled, tables: Sequence[Table], issuers: Issuers) -> pb.PolicySnapshot:

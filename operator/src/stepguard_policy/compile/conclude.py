@@ -1,7 +1,7 @@
 """From what became of each policy to what its status says."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from stepguard_policy.compile.draft import Fault
 from stepguard_policy.compile.reasons import AcceptedReason, RefsReason
@@ -11,20 +11,21 @@ from stepguard_policy.compile.verdicts import Finding, Ref, Verdict, join_findin
 
 
 def verdicts(outcomes: Iterable[Outcome], tables: Iterable[Table]) -> Mapping[Ref, Verdict]:
-    """The verdict on each policy, with the warnings about it from all its host tables, each once."""
-    warnings: dict[Ref, dict[Finding, None]] = defaultdict(dict)
+    """The verdict on each policy, with the warnings about it from all its host tables."""
+    warnings: dict[Ref, list[Finding]] = defaultdict(list)
     for table in tables:
         for ref, finding in table.warnings:
-            warnings[ref][finding] = None
-    return {outcome.entrant.ref: _verdict(outcome, tuple(warnings[outcome.entrant.ref])) for outcome in outcomes}
+            warnings[ref].append(finding)
+    return {outcome.entrant.ref: _verdict(outcome, warnings[outcome.entrant.ref]) for outcome in outcomes}
 
 
-def _verdict(outcome: Outcome, warnings: tuple[Finding, ...]) -> Verdict:
+def _verdict(outcome: Outcome, from_tables: Sequence[Finding]) -> Verdict:
     resource, served = outcome.entrant.resource, outcome.served
     current = outcome.entrant.current
     accepted = served is not None and served.attempt is current
     fault = None if accepted else _fault(outcome)
     refs = _refs(outcome)
+    warnings = (*(current.draft.warnings if current else ()), *(from_tables if accepted else ()))
     return Verdict(
         accepted=accepted,
         reason=fault.reason if fault else AcceptedReason.ACCEPTED,
@@ -35,7 +36,7 @@ def _verdict(outcome: Outcome, warnings: tuple[Finding, ...]) -> Verdict:
         serving_generation=served.attempt.generation if served else None,
         policy_hash=served.bound.hash if served else None,
         rules=len(served.attempt.draft.rules) if served else 0,
-        warnings=warnings,
+        warnings=tuple(dict.fromkeys(warnings)),
         accepts_new=accepted and (resource.accepted is None or resource.accepted.generation != resource.generation),
         findings=fault.findings if fault else (),
         refs_findings=tuple(finding for _, finding in refs),

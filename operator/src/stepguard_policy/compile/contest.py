@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from stepguard_policy.compile.bind import Bound
 from stepguard_policy.compile.draft import Draft, Fault, HostSettings, describe
@@ -11,16 +10,8 @@ from stepguard_policy.compile.reasons import AcceptedReason
 from stepguard_policy.compile.verdicts import Finding, Ref
 from stepguard_policy.paths import without_trailing_slash
 
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A match that a serving policy answers, for the message to who comes too late."""
-
-    ref: Ref
-    rule: str
-
-
-HeldMatches = dict[MatchKey, Held]
+Holders = dict[MatchKey, Bound]
+"""Which policy answers a match, whatever else the request has."""
 
 
 class Contest:
@@ -31,7 +22,7 @@ class Contest:
         self._matches: dict[str, int] = defaultdict(int)
         self._closed: set[str] = set()
         self._settings: dict[str, tuple[HostSettings, Ref]] = {}
-        self._held: dict[str, HeldMatches] = defaultdict(dict)
+        self._held: dict[str, Holders] = defaultdict(dict)
         self._documents: dict[tuple[str, str], Ref] = {}
         self.serving: dict[str, list[Bound]] = defaultdict(list)
         """Policies of each host pattern, oldest first."""
@@ -65,15 +56,10 @@ class Contest:
     def admit(self, bound: Bound) -> None:
         """Let a policy serve."""
         self._matches[bound.ref.namespace] += len(bound.routes) * len(bound.hosts)
-        unconditional = {
-            route.key: Held(bound.ref, bound.message.rules[route.rule].name)
-            for route in bound.routes
-            if not route.conditional
-        }
         for host in bound.hosts:
             self.serving[host].append(bound)
             self._settings.setdefault(host, (bound.settings, bound.ref))
-            self._held[host].update(unconditional)
+            self._held[host].update(dict.fromkeys(bound.certain, bound))
             if bound.message.HasField("resource_metadata"):
                 self._documents[host, _document(bound)] = bound.ref
 
@@ -92,10 +78,13 @@ class Contest:
 
     def _taken_matches(self, bound: Bound) -> Iterator[Finding]:
         for host in bound.hosts:
-            held = self._held.get(host, {})
-            for route in bound.routes:
-                if not route.conditional and (winner := held.get(route.key)) is not None:
-                    message = f"rule {winner.rule} of the older policy {winner.ref} answers {describe(route)} on {host}"
+            holders = self._held.get(host)
+            if holders is None or holders.keys().isdisjoint(bound.certain):
+                continue
+            for key, route in bound.certain.items():
+                if (winner := holders.get(key)) is not None:
+                    rule = winner.message.rules[winner.certain[key].rule].name
+                    message = f"rule {rule} of the older policy {winner.ref} answers {describe(route)} on {host}"
                     yield Finding(route.field, message)
 
     def _taken_documents(self, bound: Bound) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from stepguard.policy.v1 import policy_pb2 as pb
 
+from stepguard_policy.compile.hints import hints
 from stepguard_policy.compile.matches import ANY_METHOD, MatchKey, PathSettings, parse_path
 from stepguard_policy.compile.metadata import check_metadata
 from stepguard_policy.compile.reasons import AcceptedReason
@@ -64,6 +65,7 @@ class Draft:
     rule_fields: tuple[str, ...]
     routes: tuple[Route, ...]
     fault: Fault | None
+    warnings: tuple[Finding, ...]
 
 
 def draft_policy(spec: StepUpPolicySpec) -> Draft:
@@ -87,7 +89,7 @@ def draft_policy(spec: StepUpPolicySpec) -> Draft:
         found = list(_routes(rule, paths, position, field))
         routes += (route for route in found if isinstance(route, Route))
         problems += (problem for problem in found if isinstance(problem, Finding))
-    problems += check_metadata(spec, hosts, paths)
+    problems += check_metadata(spec, paths)
     return Draft(
         spec,
         hosts,
@@ -96,6 +98,7 @@ def draft_policy(spec: StepUpPolicySpec) -> Draft:
         tuple(f"spec.rules[{index}]" for index, _ in by_name),
         tuple(routes),
         _fault(problems, expressions, _duplicates(routes)),
+        tuple(_warnings(spec)),
     )
 
 
@@ -177,6 +180,11 @@ def _duplicates(routes: Sequence[Route]) -> list[Finding]:
         if first is not route:
             findings.append(Finding(route.field, f"{first.field} answers the same {describe(route)} already"))
     return findings
+
+
+def _warnings(spec: StepUpPolicySpec) -> Iterator[Finding]:
+    for index, rule in enumerate(spec.rules):
+        yield from (Finding(f"spec.rules[{index}].when", hint) for hint in hints(rule.when or ""))
 
 
 def describe(route: Route) -> str:

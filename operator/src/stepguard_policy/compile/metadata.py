@@ -8,7 +8,7 @@ from stepguard.policy.v1 import policy_pb2 as pb
 
 from stepguard_policy.compile.matches import PathSettings
 from stepguard_policy.compile.verdicts import Finding
-from stepguard_policy.hosts import HostRefused, matches, normalize_host, parse_authority
+from stepguard_policy.hosts import HostRefused, parse_authority
 from stepguard_policy.paths import PathRefused
 from stepguard_policy.resources import ProtectedResourceMetadata, StepUpPolicySpec
 
@@ -23,13 +23,13 @@ def document_path(resource: str) -> str:
     return WELL_KNOWN if path == "/" else WELL_KNOWN + path
 
 
-def check_metadata(spec: StepUpPolicySpec, hosts: Sequence[str], paths: PathSettings) -> list[Finding]:
-    """Whether clients that use the resource identifier as a URL reach a host of this policy."""
+def check_metadata(spec: StepUpPolicySpec, paths: PathSettings) -> list[Finding]:
+    """Whether clients that use the resource identifier as a URL come here; its host the model has checked."""
     if spec.protected_resource_metadata is None:
         return []
     resource = spec.protected_resource_metadata.resource
     url = urlsplit(resource)
-    problems = (_scheme(spec, url), _authority(spec, url, hosts), _path(resource, paths))
+    problems = (_scheme(spec, url), _port(spec, url), _path(resource, paths))
     return [Finding(FIELD, problem) for problem in problems if problem]
 
 
@@ -68,19 +68,15 @@ def _scheme(spec: StepUpPolicySpec, url: SplitResult) -> str | None:
     return None if url.scheme == scheme else f"must have the scheme of spec.origin ({scheme})"
 
 
-def _authority(spec: StepUpPolicySpec, url: SplitResult, hosts: Sequence[str]) -> str | None:
+def _port(spec: StepUpPolicySpec, url: SplitResult) -> str | None:
+    """That it is `origin.port` where that is set, the model has seen; `origin.host` without it means the default."""
     authority = parse_authority(url.netloc)
     if isinstance(authority, HostRefused):
         return authority.reason
-    if spec.origin.host is None:
-        if not any(matches(pattern, authority.host) for pattern in hosts):
-            return "must have a host that spec.hosts match"
-    elif authority.host != normalize_host(spec.origin.host):
-        return f"must have the host of spec.origin ({spec.origin.host})"
     default = _DEFAULT_PORTS.get(url.scheme)
-    expected = spec.origin.port or (default if spec.origin.host else None)
-    wrong = expected is not None and expected != (authority.port or default)
-    return f"must have the port of spec.origin ({expected})" if wrong else None
+    if spec.origin.host is None or spec.origin.port is not None or authority.port in {None, default}:
+        return None
+    return f"must have the port of spec.origin ({default})"
 
 
 def _path(resource: str, paths: PathSettings) -> str | None:

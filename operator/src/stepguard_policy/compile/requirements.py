@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from stepguard_policy.resources import DpopRequirement, Require
 
@@ -40,12 +40,17 @@ class Effective:
         return bool(self.acr_values.deciders) and not self.acr_values.value
 
 
+_NOTHING: Final = Effective(Part(value=False), Part(()), Part(None), Part(()))
+
+
 def merge_requirement(rule: Require | None, defaults: Require | None) -> Effective:
     """The stricter dpop, the smaller maxAge, all scopes, and the rule's acrValues cut to those of the defaults.
 
     This keeps the rule's order of preference. A rule without acrValues takes those of the defaults.
     """
     asked = [(who, require) for who, require in ((Decider.RULE, rule), (Decider.DEFAULTS, defaults)) if require]
+    if not asked:
+        return _NOTHING
     return Effective(_dpop(asked), _acr_values(asked), _max_age(asked), _scopes(asked))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from stepguard.policy.v1 import policy_pb2 as pb
 from typing_extensions import override
@@ -17,8 +17,7 @@ FINDINGS_IN_A_MESSAGE = 5
 """A condition's message is read in a terminal; `stepguard lint` shows all."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Ref:
+class Ref(NamedTuple):
     """Names one resource; `namespace` is empty for a TokenIssuer."""
 
     kind: Kind
