@@ -64,6 +64,9 @@ INTROSPECTION_ANSWERS_LENGTH = 8 * 1024 * 1024
 SECRET_LENGTH = 16 * 1024
 """A client secret's file."""
 
+SHARED_CLAIM_EXTRA = 20
+"""How much longer a shared store keeps a claim than the proof lives: replicas' clocks may differ by 10 s each way."""
+
 NONCE_LIFETIME = 300
 """Of our own nonces (docs/decisions.md, *Nonce*); a new one is offered at half of it."""
 
