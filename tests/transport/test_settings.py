@@ -39,7 +39,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     """docs/interfaces.md, row by row."""
     settings = good()
     assert (settings.listen, settings.admin) == (Address("0.0.0.0", 9191), Address("0.0.0.0", 9192))
-    assert (settings.replay.url, settings.replay.capacity, settings.replay.timeout) == ("memory:", 500_000, 0.05)
+    assert (settings.replay.redis, settings.replay.capacity, settings.replay.timeout) == (None, 500_000, 0.05)
     assert (settings.replay.on_outage, settings.unmatched_hosts) == (OnOutage.DENY, UnmatchedHosts.DENY)
     assert (settings.client_certificate, settings.transport) == (CertificateSource.PEER, TransportKind.FAST)
     assert (settings.drain_seconds, settings.log.decisions) == (5, DecisionLog.DENIALS)
@@ -116,7 +116,7 @@ MISTAKES = {
     "a number out of range": (["--policies", "/", "--replay-capacity", "0"], "--replay-capacity: '0' is not"),
     "a duration without a unit": (["--policies", "/", "--replay-timeout", "50"], "--replay-timeout: '50' is no"),
     "a duration of nothing": (["--policies", "/", "--replay-timeout", "0ms"], "--replay-timeout: '0ms' is no"),
-    "a store that nobody knows": (["--policies", "/", "--replay-store", "etcd://a"], "--replay-store: not a URL"),
+    "a store that nobody knows": (["--policies", "/", "--replay-store", "etcd://a"], "--replay-store: neither memory: nor"),
     "a certificate without its key": (["--policies", "/", "--tls-cert", "/etc/passwd"], "--tls-key: missing"),
     "client CAs without TLS": (["--policies", "/", "--tls-client-ca", "/etc/passwd"], "--tls-client-ca: means nothing"),
     "an operator's CA without an operator": (

@@ -60,7 +60,9 @@ class TextFormatter(logging.Formatter):
     @override
     def format(self, record: logging.LogRecord) -> str:
         pairs = "".join(f" {name}={json.dumps(value, default=str)}" for name, value in _said(record).items())
-        return f"{_time(record)} {record.levelname:<7} {record.getMessage()}{pairs}"
+        message = record.getMessage()
+        shown = message if message.isprintable() else json.dumps(message)
+        return f"{_time(record)} {record.levelname:<7} {shown}{pairs}"
 
 
 def _said(record: logging.LogRecord) -> Mapping[str, object]:
