@@ -116,7 +116,7 @@ MISTAKES = {
     "a number out of range": (["--policies", "/", "--replay-capacity", "0"], "--replay-capacity: '0' is not"),
     "a duration without a unit": (["--policies", "/", "--replay-timeout", "50"], "--replay-timeout: '50' is no"),
     "a duration of nothing": (["--policies", "/", "--replay-timeout", "0ms"], "--replay-timeout: '0ms' is no"),
-    "a store that nobody knows": (["--policies", "/", "--replay-store", "etcd://a"], "--replay-store: neither memory: nor"),
+    "a store that nobody knows": (["--policies", "/", "--replay-store", "etcd://a"], "--replay-store: neither"),
     "a certificate without its key": (["--policies", "/", "--tls-cert", "/etc/passwd"], "--tls-key: missing"),
     "client CAs without TLS": (["--policies", "/", "--tls-client-ca", "/etc/passwd"], "--tls-client-ca: means nothing"),
     "an operator's CA without an operator": (
