@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TextIO
@@ -47,6 +48,13 @@ class Console:
     def styled(self, text: str, style: Style) -> str:
         """The text, coloured on a terminal."""
         return f"\x1b[{style.value}m{text}\x1b[0m" if self.colour else text
+
+
+def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The rows as lines, with their columns aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def console(*, as_json: bool) -> Console:
