@@ -4,9 +4,12 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
+from queue import Empty, SimpleQueue
 from typing import Final
 
+import stepguard_service.before_grpc  # noqa: F401 - it must be the first to be imported
 from stepguard_service.program import BAD_CONFIGURATION, CANNOT_RUN, Life, StartError
 from stepguard_service.settings import LogFormat, LogSettings, Settings, help_text, parse
 from stepguard_service.transport.log import JsonFormatter, TextFormatter, Writer
@@ -43,20 +46,45 @@ def _run(settings: Settings, writer: Writer) -> int:
     except StartError as error:
         life.stop()
         return _complain(error.lines, error.status)
-    while (received := signal.sigtimedwait(_STOP, _LOOK_SECONDS)) is None:
+    asked = _stop_signals()
+    while (received := _next(asked, _LOOK_SECONDS)) is None:
         if not life.alive:
             _log.critical("the serving loop is stuck; ending, so that whoever supervises this starts it again")
             return CANNOT_RUN
-    _drain(life, settings.drain_seconds if received.si_signo == signal.SIGTERM else 0)
+    _drain(life, settings.drain_seconds if received == signal.SIGTERM else 0, asked)
     return 0
 
 
-def _drain(life: Life, seconds: int) -> None:
+def _stop_signals() -> "SimpleQueue[int]":
+    """Each signal to stop, as it comes.
+
+    A thread waits for them without a timeout: `sigtimedwait` invents a signal where SIGCONT ends its wait late (measured
+    with Python 3.11), and a service that was suspended for a while would stop.
+    """
+    received: SimpleQueue[int] = SimpleQueue()
+
+    def wait() -> None:
+        while True:
+            received.put(signal.sigwait(_STOP))
+
+    threading.Thread(target=wait, name="stepguard-signals", daemon=True).start()
+    return received
+
+
+def _next(asked: "SimpleQueue[int]", seconds: float) -> int | None:
+    """The next signal; None where none comes in time."""
+    try:
+        return asked.get(timeout=seconds)
+    except Empty:
+        return None
+
+
+def _drain(life: Life, seconds: int, asked: "SimpleQueue[int]") -> None:
     """Go on answering for a while, unless somebody asks a second time; then finish what is under way."""
     _log.info("draining for %d s", seconds)
     life.drain()
     if seconds:
-        signal.sigtimedwait(_STOP, seconds)
+        _next(asked, seconds)
     life.stop()
     _log.info("stopped")
 
