@@ -66,7 +66,7 @@ def test_every_request_is_answered_and_none_wrongly(tmp_path: Path, transport: s
         for number in range(RATE * SECONDS):
             payload, expected = next(traffic)
             if expected == "replayed":
-                wait_until(lambda: pending[-4][1].done(), "the first use of the proof was answered")
+                wait_until(pending[-4][1].done, "the first use of the proof was answered")
             time.sleep(max(0, begin + number / RATE - time.monotonic()))
             pending.append((expected, caller.submit(payload, timeout=10)))
             if len(pending) > RATE:
