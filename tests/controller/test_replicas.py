@@ -86,8 +86,18 @@ def test_a_take_over_gives_everybody_30_seconds_to_come_back() -> None:
 
 def test_a_new_stream_of_the_same_replica_replaces_the_old_one() -> None:
     replicas = started("a")
-    assert replicas.heard(report("a", "b2"), stream=7, now=1.0) == 1
-    assert replicas.heard(report("a", "b2"), stream=7, now=2.0) is None
+    assert replicas.heard(report("a", "b2"), stream=7, now=1.0).replaced == 1
+    assert replicas.heard(report("a", "b2"), stream=7, now=2.0).replaced is None
+
+
+def test_a_report_that_repeats_the_last_one_is_no_news() -> None:
+    replicas = started("a")
+    assert not replicas.heard(report("a"), stream=1, now=10.0).news
+    assert replicas.heard(report("a", "b2"), stream=1, now=20.0).news
+
+
+def test_the_return_of_a_silent_replica_is_news() -> None:
+    assert started("a").heard(report("a"), stream=1, now=31.0).news
 
 
 def test_the_end_of_a_replaced_stream_changes_nothing() -> None:
@@ -100,9 +110,9 @@ def test_the_end_of_a_replaced_stream_changes_nothing() -> None:
 
 def test_it_is_known_when_silence_will_change_something() -> None:
     replicas = started("a", at=100.0)
-    assert replicas.next_change(100.0) == 130.0
-    assert replicas.next_change(130.0) == 300.0
-    assert replicas.next_change(400.0) is None
+    assert replicas.next_change(100.0) == pytest.approx(130.0, abs=0.1)
+    assert replicas.next_change(131.0) == pytest.approx(300.0, abs=0.1)
+    assert replicas.next_change(401.0) is None
 
 
 @pytest.mark.parametrize(

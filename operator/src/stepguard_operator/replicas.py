@@ -10,6 +10,8 @@ SILENT_SECONDS: Final = 30.0
 """Reports come every 10 s: three in a row are missing."""
 FORGOTTEN_SECONDS: Final = 300.0
 """Where no EndpointSlices say which pods there are."""
+AFTERWARDS: Final = 0.01
+"""Limits are inclusive: a moment later they are over."""
 NAME_LENGTH: Final = 253
 TEXT_LENGTH: Final = 256
 
@@ -108,6 +110,14 @@ class Fleet:
         return len(self.heard) + len(self.silent) + len(self.awaited)
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a report meant: whether it says anything new, and the stream that this one replaces."""
+
+    news: bool
+    replaced: int | None
+
+
 class Replicas:
     """Everybody who reported and is not forgotten. Times are seconds of one monotonic clock."""
 
@@ -123,11 +133,14 @@ class Replicas:
         if self._ready is not None:
             self._ready = dict.fromkeys(self._ready, now)
 
-    def heard(self, report: ReplicaReport, *, stream: int, now: float) -> int | None:
-        """Take a report. Returns the stream that this one replaces, where there is one."""
+    def heard(self, report: ReplicaReport, *, stream: int, now: float) -> Heard:
+        """Take a report."""
         before = self._replicas.get(report.name)
         self._replicas[report.name] = Replica(report, now, stream)
-        return before.stream if before is not None and before.stream != stream else None
+        if before is None:
+            return Heard(news=True, replaced=None)
+        news = before.report != report or now - before.heard > SILENT_SECONDS
+        return Heard(news=news, replaced=None if before.stream == stream else before.stream)
 
     def left(self, name: str, *, stream: int) -> None:
         """A stream has ended; nothing happens where another one replaced it."""
@@ -153,7 +166,7 @@ class Replicas:
         """When `fleet` says something else although nothing is heard; None: never."""
         since = [*(it.heard for it in self._replicas.values()), *(self._ready or {}).values(), self._since]
         times = [at + wait for at in since for wait in (SILENT_SECONDS, FORGOTTEN_SECONDS)]
-        return min((at for at in times if at > now), default=None)
+        return min((at + AFTERWARDS for at in times if at + AFTERWARDS > now), default=None)
 
     def _counts(self, replica: Replica, now: float) -> bool:
         heard_lately = now - replica.heard <= SILENT_SECONDS
