@@ -34,8 +34,8 @@ def test_a_condition_before_a_weaker_rule_leaves_the_choice_to_the_client(fields
     """The warning stands at the condition and names the weaker rule."""
     said = warnings(rule("big", match("/pay"), when=AMOUNT, require=STRICT), rule("rest", match("/pay"), **fields))
     expected = (
-        "spec.rules[0].when: where this is false, the weaker rule rest of a/p applies to the same match (any method"
-        " Exact /pay): the client chooses by what it sends"
+        "spec.rules[0].when: where this is false, the weaker rule rest of a/p applies to the same match (Exact /pay,"
+        " any method): the client chooses by what it sends"
     )
     assert said == [expected]
 

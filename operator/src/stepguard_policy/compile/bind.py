@@ -72,7 +72,7 @@ def _resolve(
         return RefsReason.ISSUER_NOT_FOUND, f"there is no TokenIssuer {name}"
     issuer = issuers.by_name[name]
     if issuer is None:
-        return RefsReason.ISSUER_NOT_ACCEPTED, f"TokenIssuer {name} was never valid"
+        return RefsReason.ISSUER_NOT_ACCEPTED, f"TokenIssuer {name} is not valid"
     if not issuer.serves(namespace):
         return RefsReason.ISSUER_NOT_ALLOWED, f"TokenIssuer {name} is not for namespace {namespace}"
     for other, present in usable.items():

@@ -84,8 +84,8 @@ class Contest:
             for key, route in bound.certain.items():
                 if (winner := holders.get(key)) is not None:
                     rule = winner.message.rules[winner.certain[key].rule].name
-                    message = f"rule {rule} of the older policy {winner.ref} answers {describe(route)} on {host}"
-                    yield Finding(route.field, message)
+                    whose = f"rule {rule} of the older policy {winner.ref}"
+                    yield Finding(route.field, f"{whose} answers the same match on {host} ({describe(route)})")
 
     def _taken_documents(self, bound: Bound) -> Iterator[Finding]:
         if not bound.message.HasField("resource_metadata"):

@@ -97,7 +97,7 @@ def draft_policy(spec: StepUpPolicySpec) -> Draft:
         tuple(rules),
         tuple(f"spec.rules[{index}]" for index, _ in by_name),
         tuple(routes),
-        _fault(problems, expressions, _duplicates(routes)),
+        _fault(problems, expressions, _duplicates(sorted(routes, key=lambda route: by_name[route.rule][0]))),
         tuple(_warnings(spec)),
     )
 
@@ -178,7 +178,7 @@ def _duplicates(routes: Sequence[Route]) -> list[Finding]:
         if first is route and not route.conditional:
             first = always.setdefault(route.key, route)
         if first is not route:
-            findings.append(Finding(route.field, f"{first.field} answers the same {describe(route)} already"))
+            findings.append(Finding(route.field, f"{first.field} answers the same match already ({describe(route)})"))
     return findings
 
 
@@ -190,4 +190,4 @@ def _warnings(spec: StepUpPolicySpec) -> Iterator[Finding]:
 def describe(route: Route) -> str:
     """A match in words, for messages."""
     kind = {pb.PATH_TYPE_EXACT: "Exact", pb.PATH_TYPE_TEMPLATE: "Template"}.get(route.key.shape.path_type, "PathPrefix")
-    return f"{route.key.method or 'any method'} {kind} {route.path}"
+    return f"{kind} {route.path}, {route.key.method or 'any method'}"

@@ -15,5 +15,9 @@ def hints(expression: str) -> Iterator[str]:
     for where, name in sorted(looked_up | asked_for):
         if where == "headers" and name != name.lower():
             yield f"names of headers are in lower case here: write {name.lower()} instead of {name}"
-    for where, name in sorted(looked_up - asked_for):
+    for where, name in sorted(_as_requests_have_it(looked_up) - _as_requests_have_it(asked_for)):
         yield f'a request without "{name}" is denied: ask \'"{name}" in request.{where}\' first'
+
+
+def _as_requests_have_it(names: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    return {(where, name.lower() if where == "headers" else name) for where, name in names}
