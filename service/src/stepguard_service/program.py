@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from stepguard_service.settings import Settings
+from stepguard_service.stores.replay_redis import RedisReplayStore
 from stepguard_service.transport.admin import AdminServer, Probes
 from stepguard_service.transport.debug_socket import DebugSocket
 from stepguard_service.transport.policy_directory import PolicyDirectory
@@ -60,7 +61,7 @@ class Life:
         tls = self._tls()
         program.slow.open()
         self._undo.append(program.slow.close)
-        self._undo.append(program.replay.close)
+        self._open_stores()
         self._load_policies()
         admin = self._open_admin()
         self._open_debug_socket()
@@ -98,6 +99,18 @@ class Life:
         except TlsError as error:
             raise StartError(BAD_CONFIGURATION, str(error)) from error
 
+    def _open_stores(self) -> None:
+        """What the replay store and the nonce keys are set up wrongly in, all at once."""
+        replay, nonces, problems = self._program.replay, self._program.nonces, list[str]()
+        self._undo.append(replay.close)
+        if isinstance(replay, RedisReplayStore) and (refusal := replay.open()):
+            problems.append(f"--replay-store: {refusal}")
+        if nonces is not None:
+            self._undo.append(nonces.close)
+            problems += nonces.open()
+        if problems:
+            raise StartError(BAD_CONFIGURATION, *problems)
+
     def _load_policies(self) -> None:
         source = self._program.source
         if isinstance(source, PolicyDirectory) and (errors := source.load()):
@@ -105,7 +118,7 @@ class Life:
             raise StartError(BAD_CONFIGURATION, *errors, f"--policies {self._settings.source}: {count}, not started")
 
     def _open_admin(self) -> int:
-        probes = Probes(alive=lambda: self.alive, ready=lambda: self._program.health.serving)
+        probes = Probes(alive=lambda: self.alive, ready=lambda: self._serving and self._program.health.serving)
         try:
             admin = AdminServer(self._settings.admin, probes, self._program.telemetry.registry)
         except ListenError as error:

@@ -1,5 +1,6 @@
 """The settings of `stepguard-service`, checked all at once: what comes out of here needs no second look."""
 
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from typing import Final
 
 from stepguard_service.flags import Address, Flag, Reader, collect, usage
 from stepguard_service.proof.certificate import CertificateSource
+from stepguard_service.stores.redis_address import RedisAddress, parse_redis_url
 
 MEMORY: Final = "memory:"
-_REPLAY_SCHEMES = ("memory", "redis", "rediss", "valkey", "unix")
+_PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 
 
 class OnOutage(StrEnum):
@@ -73,9 +75,9 @@ class OperatorSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReplaySettings:
-    """Which replay store. `timeout` in seconds; `capacity` is of the memory store."""
+    """Which replay store: `redis`, or the memory store with `capacity`. `timeout` in seconds."""
 
-    url: str
+    redis: RedisAddress | None
     password_file: Path | None
     ca: Path | None
     prefix: str
@@ -241,16 +243,24 @@ def _source(reader: Reader) -> Path | OperatorSettings:
 
 
 def _replay(reader: Reader) -> ReplaySettings:
-    url = reader.url("replay-store", _REPLAY_SCHEMES)
-    if url == MEMORY:
+    redis = None if reader.text("replay-store") == MEMORY else parse_redis_url(reader.text("replay-store"))
+    if isinstance(redis, str):
+        reader.problem("replay-store", f"neither {MEMORY} nor a server's URL: {redis}")
+        redis = None
+    elif redis is None:
         for name in ("replay-password-file", "replay-ca"):
             if reader.text(name):
                 reader.problem(name, f"means nothing with --replay-store {MEMORY}")
+    elif reader.text("replay-ca") and not redis.tls:
+        reader.problem("replay-ca", "means nothing without TLS: --replay-store rediss://…")
+    prefix = reader.text("replay-prefix")
+    if not _PREFIX.fullmatch(prefix):
+        reader.problem("replay-prefix", f"{prefix!r} is not 1 to 64 letters, digits, '.', '_', ':' or '-'")
     return ReplaySettings(
-        url=url,
+        redis=redis,
         password_file=reader.file("replay-password-file"),
         ca=reader.file("replay-ca"),
-        prefix=reader.text("replay-prefix"),
+        prefix=prefix,
         capacity=reader.number("replay-capacity", range(1, 100_000_001)),
         timeout=reader.duration("replay-timeout", most=10),
         on_outage=reader.choice("replay-on-outage", OnOutage),

@@ -10,10 +10,19 @@ from stepguard_service.proof.access_token import TokenVerifier
 from stepguard_service.proof.evidence import Verifiers
 from stepguard_service.proof.jwk import parse_jwk_set
 from stepguard_service.proof.nonce import NonceKeys, random_keys
-from stepguard_service.settings import OnOutage, OperatorSettings, Settings, TransportKind, UnmatchedHosts
+from stepguard_service.settings import (
+    OnOutage,
+    OperatorSettings,
+    ReplaySettings,
+    Settings,
+    TransportKind,
+    UnmatchedHosts,
+)
 from stepguard_service.stores.keys import KeyStore
+from stepguard_service.stores.redis_connection import Connector
 from stepguard_service.stores.replay import ReplayStore
 from stepguard_service.stores.replay_memory import MemoryReplayStore
+from stepguard_service.stores.replay_redis import RedisReplayStore
 from stepguard_service.stores.rules import RuleStore
 from stepguard_service.transport import self_check
 from stepguard_service.transport.aio import AioTransport
@@ -21,6 +30,7 @@ from stepguard_service.transport.gauges import Cache, Gauges
 from stepguard_service.transport.handler import CheckHandler
 from stepguard_service.transport.health import Health
 from stepguard_service.transport.inspection import Inspection
+from stepguard_service.transport.nonce_file import NonceFile
 from stepguard_service.transport.operator_channel import OperatorAccess
 from stepguard_service.transport.policy_directory import PolicyDirectory
 from stepguard_service.transport.policy_stream import PolicyStream
@@ -43,6 +53,7 @@ class Program:
     telemetry: Telemetry
     slow: SlowWork
     replay: ReplayStore
+    nonces: NonceFile | None
     source: PolicyDirectory | PolicyStream
     inspection: Inspection
     transport: Transport
@@ -55,41 +66,64 @@ def assemble(settings: Settings, *, lines_dropped: Callable[[], int]) -> Program
     telemetry.unsafe(settings.unsafe_switches)
     rules, keys = RuleStore(), KeyStore(parse_jwk_set)
     slow = SlowWork(keys, secrets=SecretFiles(settings.secrets_dir), count=telemetry.jwks_refreshed)
-    replay = _replay_store(settings)
-    loader = RulesLoader(rules, slow, on_applied=health.ready)
-    tokens, nonces = TokenVerifier(keys.lookup), _nonces(settings)
-    verifiers = Verifiers(token=tokens.verify, certificate_source=settings.client_certificate, nonces=lambda: nonces)
+    replay = _replay_store(settings.replay, telemetry)
+    tokens = TokenVerifier(keys.lookup)
+
+    def applied() -> None:
+        tokens.retain(frozenset(issuer.hash for issuer in rules.current.issuers) if rules.current else frozenset())
+        health.ready()
+
+    loader = RulesLoader(rules, slow, on_applied=applied)
+    nonce_file = NonceFile(settings.nonce_keys) if settings.nonce_keys else None
+    nonces = _nonces(settings, nonce_file)
+    verifiers = Verifiers(token=tokens.verify, certificate_source=settings.client_certificate, nonces=nonces)
     options = Options(
         allow_unmatched_hosts=settings.unmatched_hosts is UnmatchedHosts.UNSAFE_ALLOW,
         allow_on_replay_outage=settings.replay.on_outage is OnOutage.UNSAFE_ALLOW,
     )
     authorizer = Authorizer(rules, verifiers, options=options)
     handler = CheckHandler(authorizer, replay, slow=slow, record=telemetry)
-    nonce_key_ids = nonces.ids if nonces else ()
-    source = _source(settings, loader, Enforcement(loader, replay, slow.states, lambda: nonce_key_ids))
-    caches: dict[str, Cache] = {"token": tokens.cache, "proof_header": verifiers.proof_headers}
+
+    def nonce_key_ids() -> tuple[str, ...]:
+        current = nonces()
+        return current.ids if current else ()
+
+    source = _source(settings, loader, Enforcement(loader, replay, slow.states, nonce_key_ids))
+    caches: dict[str, Cache] = {
+        "token": tokens.cache,
+        "proof_header": verifiers.proof_headers,
+        "introspection": slow.answers,
+    }
     telemetry.scrape(Gauges(loader, slow.states, replay, caches, lines_dropped).collect)
     inspection = Inspection(
         rules=rules,
         loader=loader,
         keys=slow.states,
         replay=replay,
-        nonce_key_ids=lambda: nonce_key_ids,
+        nonce_key_ids=nonce_key_ids,
         last_reload=lambda: source.last_reload if isinstance(source, PolicyDirectory) else None,
         unsafe=settings.unsafe_switches,
     )
     transport = _transport(settings.transport, handler, health, telemetry)
     telemetry.transport(transport.name)
-    return Program(health, telemetry, slow, replay, source, inspection, transport)
+    return Program(health, telemetry, slow, replay, nonce_file, source, inspection, transport)
 
 
-def _replay_store(settings: Settings) -> ReplayStore:
-    return MemoryReplayStore(settings.replay.capacity)
+def _replay_store(settings: ReplaySettings, telemetry: Telemetry) -> ReplayStore:
+    if settings.redis is None:
+        return MemoryReplayStore(settings.capacity)
+    connector = Connector(settings.redis, password_file=settings.password_file, ca=settings.ca)
+    return RedisReplayStore(
+        connector, prefix=settings.prefix, timeout=settings.timeout, count_error=telemetry.replay_errors.inc
+    )
 
 
-def _nonces(settings: Settings) -> NonceKeys | None:
+def _nonces(settings: Settings, file: NonceFile | None) -> Callable[[], NonceKeys | None]:
     """Push mode has none of its own: replicas that made up their keys would not know each other's nonces."""
-    return random_keys() if isinstance(settings.source, Path) else None
+    if file is not None:
+        return lambda: file.current
+    own = random_keys() if isinstance(settings.source, Path) else None
+    return lambda: own
 
 
 def _source(settings: Settings, loader: RulesLoader, enforcement: Enforcement) -> PolicyDirectory | PolicyStream:

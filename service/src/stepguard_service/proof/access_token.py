@@ -40,10 +40,15 @@ class TokenVerifier:
     def __init__(self, keys: Callable[[Issuer], KeySet | None]) -> None:
         self._keys = keys
         self.cache: LruCache[tuple[str, str, str], _Verified] = LruCache(TOKEN_CACHE_ENTRIES, TOKEN_CACHE_BYTES)
+        self._wanted: frozenset[str] = frozenset()
+        self._kept: frozenset[str] = frozenset()
 
     def retain(self, issuer_hashes: frozenset[str]) -> None:
-        """Forget what was verified under TokenIssuers that are not in force any more."""
-        self.cache.retain(lambda key: key[0] in issuer_hashes)
+        """These TokenIssuers are in force: forget what was verified under others, before the next token is verified.
+
+        May be called by any thread.
+        """
+        self._wanted = issuer_hashes
 
     def verify(self, token: str, policy: Policy, now: int) -> AccessToken | Rejected | NeedKeys | NeedIntrospection:
         """What this token is worth under this policy at `now` (Unix seconds); rows 9 to 11 of docs/decisions.md.
@@ -53,11 +58,19 @@ class TokenVerifier:
         """
         if len(token) > TOKEN_LENGTH:
             return Rejected(Reason.TOKEN_TOO_LONG, "the token is too long")
+        if self._wanted is not self._kept:
+            self._forget()
         known = self._remembered(token, policy)
         if known is None:
             return self._first_time(token, policy, now)
         refusal = refuse_now(known, policy, now)
         return known if refusal is None else refusal
+
+    def _forget(self) -> None:
+        wanted = self._wanted
+        if not self._kept <= wanted:
+            self.cache.retain(lambda key: key[0] in wanted)
+        self._kept = wanted
 
     def _remembered(self, token: str, policy: Policy) -> AccessToken | None:
         """The token as verified before, under a TokenIssuer of this policy as it is now, with its keys of now."""
