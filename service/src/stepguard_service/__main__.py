@@ -58,8 +58,8 @@ def _run(settings: Settings, writer: Writer) -> int:
 def _stop_signals() -> "SimpleQueue[int]":
     """Each signal to stop, as it comes.
 
-    A thread waits for them without a timeout: `sigtimedwait` invents a signal where SIGCONT ends its wait late (measured
-    with Python 3.11), and a service that was suspended for a while would stop.
+    A thread waits for them without a timeout: `sigtimedwait` invents a signal where SIGCONT ends its wait late
+    (measured with Python 3.11), and a service that was suspended for a while would stop.
     """
     received: SimpleQueue[int] = SimpleQueue()
 
