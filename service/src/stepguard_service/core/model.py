@@ -265,11 +265,6 @@ class Binding:
     not_understood: bool = False
     """`cnf` is there and no member of it is understood, or one has the wrong type (row 13)."""
 
-    @property
-    def bound(self) -> bool:
-        """Whether the token may only be used by who holds something."""
-        return self.jkt is not None or self.x5t is not None or self.not_understood
-
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:

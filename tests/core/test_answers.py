@@ -1,0 +1,384 @@
+"""Answers beside plain refusals: documents, preflights, pages of other origins, gRPC, Audit mode, metadata."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stepguard_service.authorize import Options
+from stepguard_service.core.model import (
+    Access,
+    Allow,
+    Answer,
+    ClaimHeader,
+    Mode,
+    Outcome,
+    Refuse,
+    Request,
+    ResourceMetadata,
+    UpstreamAuthorization,
+)
+from stepguard_service.core.reasons import Reason
+
+from tests.support.deciding import (
+    Deciding,
+    access_token,
+    challenges_of,
+    client,
+    headers_of,
+    signer,
+    status_of,
+    with_bearer,
+    with_proof,
+)
+from tests.support.policies import When, candidate, dpop_settings, exact, host_rules, policy, request, rule, rule_set
+from tests.support.tokens import ISSUER
+
+ORIGIN = "https://app.example"
+WELL_KNOWN = "/.well-known/oauth-protected-resource"
+DOCUMENT = ResourceMetadata(
+    WELL_KNOWN, f"https://api.example.com{WELL_KNOWN}", '{"resource":"https://api.example.com"}'
+)
+PREFLIGHT = {"origin": ORIGIN, "access-control-request-method": "POST"}
+GRPC = {"content-type": "application/grpc+proto"}
+
+
+def _deciding(
+    access: Access = Access.AUTHENTICATED, *, require: dict[str, Any] | None = None, **fields: Any
+) -> Deciding:
+    one = rule(of=policy(**fields), access=access, **(require or {}))
+    return Deciding(rule_set(host_rules(candidate(one), allow_origins=frozenset({ORIGIN}))))
+
+
+def _audited(one: Any = None, **fields: Any) -> Deciding:
+    of = policy(mode=Mode.AUDIT, **fields)
+    return Deciding(rule_set(host_rules(candidate(one or rule(of=of)), allow_origins=frozenset({ORIGIN}))))
+
+
+# --- row 3b -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_resource_metadata_document_is_served_to_anybody(method: str) -> None:
+    """Row 3b (RFC 9728 §3): status 200 through a denial, cacheable, readable for every page."""
+    answer = _deciding(resource_metadata=DOCUMENT).answer(request(method, f"{WELL_KNOWN}?x"))
+    assert answer.response == Refuse(
+        200,
+        (
+            ("content-type", "application/json"),
+            ("cache-control", "max-age=3600"),
+            ("access-control-allow-origin", "*"),
+        ),
+        DOCUMENT.document,
+    )
+    assert (answer.outcome, answer.reason) == (Outcome.METADATA, Reason.METADATA_DOCUMENT)
+    assert answer.policy == "bank/payments"
+
+
+OTHERWISE = {
+    "another method": request("POST", WELL_KNOWN),
+    "another path": request("GET", f"{WELL_KNOWN}/x"),
+    "a gRPC client": request("GET", WELL_KNOWN, GRPC),
+}
+
+
+@pytest.mark.parametrize("asked", OTHERWISE.values(), ids=OTHERWISE.keys())
+def test_the_document_is_not_served_otherwise(asked: Request) -> None:
+    """The rules apply."""
+    assert _deciding(resource_metadata=DOCUMENT).answer(asked).reason is Reason.NO_CREDENTIALS
+
+
+def test_of_two_documents_at_one_path_the_older_policy_s_counts() -> None:
+    """The younger is refused at compile time; should both be there, age decides."""
+    older = policy("bank/old", resource_metadata=DOCUMENT)
+    younger = policy("bank/new", resource_metadata=replace(DOCUMENT, document="{}"))
+    service = Deciding(rule_set(host_rules(policies=(older, younger))))
+    assert service.answer(request(target=WELL_KNOWN)).policy == "bank/old"
+
+
+def test_a_document_whose_path_no_request_can_have_is_not_served() -> None:
+    """Its path has no normal form at this host."""
+    odd = policy(resource_metadata=replace(DOCUMENT, path=f"{WELL_KNOWN}/a;b"))
+    assert dict(host_rules(policies=(odd,)).documents) == {}
+
+
+def test_challenges_point_at_the_document_of_their_policy() -> None:
+    """RFC 9728 §5.1, in each challenge."""
+    challenges = challenges_of(_deciding(resource_metadata=DOCUMENT).answer(request()))
+    assert {one.resource_metadata for one in challenges.values()} == {DOCUMENT.url}
+
+
+# --- row 3c and pages of other origins --------------------------------------------------------------------------------
+
+
+def test_a_preflight_of_a_listed_origin_passes() -> None:
+    """Row 3c: it has no credentials; who answers it is behind us."""
+    answer = _deciding().answer(request("OPTIONS", headers=PREFLIGHT))
+    assert (answer.response, answer.outcome, answer.reason) == (Allow(), Outcome.PREFLIGHT, Reason.PREFLIGHT)
+
+
+NO_PREFLIGHT = {
+    "another origin": {**PREFLIGHT, "origin": "https://evil.example"},
+    "no origin": {"access-control-request-method": "POST"},
+    "no requested method": {"origin": ORIGIN},
+    "with credentials": {**PREFLIGHT, "authorization": "Bearer a"},
+    "a gRPC client": {**PREFLIGHT, **GRPC},
+}
+
+
+@pytest.mark.parametrize("headers", NO_PREFLIGHT.values(), ids=NO_PREFLIGHT.keys())
+def test_what_is_no_preflight_is_judged(headers: dict[str, str]) -> None:
+    """Else OPTIONS would be a way around."""
+    assert _deciding().answer(request("OPTIONS", headers=headers)).outcome is not Outcome.PREFLIGHT
+
+
+def test_other_methods_are_no_preflight() -> None:
+    """Only OPTIONS is."""
+    assert _deciding().answer(request("POST", headers=PREFLIGHT)).reason is Reason.NO_CREDENTIALS
+
+
+def test_without_cors_nothing_is_a_preflight() -> None:
+    """And no CORS header is set."""
+    answer = Deciding(rule_set(host_rules(candidate(rule())))).answer(request("OPTIONS", headers=PREFLIGHT))
+    assert answer.reason is Reason.NO_CREDENTIALS
+    assert headers_of(answer, "access-control-allow-origin") == headers_of(answer, "vary") == []
+
+
+REFUSED = {
+    "a challenge": (request(headers={"origin": ORIGIN}), 401),
+    "a denial without rule": (request("post", headers={"origin": ORIGIN}), 400),
+}
+
+
+@pytest.mark.parametrize(("asked", "status"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_page_of_a_listed_origin_can_read_refusals(asked: Request, status: int) -> None:
+    """RFC 9449 §8: scripts see WWW-Authenticate and DPoP-Nonce only where they are exposed."""
+    answer = _deciding().answer(asked)
+    assert status_of(answer) == status
+    assert headers_of(answer, "access-control-allow-origin") == [ORIGIN]
+    assert headers_of(answer, "vary") == ["Origin"]
+    assert headers_of(answer, "access-control-expose-headers") == ["WWW-Authenticate, DPoP-Nonce"]
+
+
+def test_a_page_of_another_origin_cannot() -> None:
+    """Its origin is not repeated."""
+    answer = _deciding().answer(request(headers={"origin": "https://evil.example"}))
+    assert headers_of(answer, "access-control-allow-origin") == []
+
+
+# --- gRPC -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_grpc_client_gets_401_and_no_body_for_bad_credentials() -> None:
+    """Rows 7, 8, 9 and 17: Envoy makes UNAUTHENTICATED of it."""
+    answer = _deciding().answer(request("POST", headers={**GRPC, "authorization": "Bearer a,Bearer b"}))
+    assert (answer.reason, status_of(answer)) == (Reason.AMBIGUOUS_CREDENTIALS, 401)
+    assert isinstance(answer.response, Refuse)
+    assert answer.response.body == ""
+
+
+def test_a_grpc_client_gets_no_body_where_no_policy_stands_either() -> None:
+    """Row 2, and rows without a snapshot."""
+    answers = [Deciding(rules).answer(request(headers=GRPC)) for rules in (rule_set(), None)]
+    assert [(status_of(one), one.response.body) for one in answers if isinstance(one.response, Refuse)] == [
+        (403, ""),
+        (503, ""),
+    ]
+
+
+# --- what may be let through ------------------------------------------------------------------------------------------
+
+
+def test_unmatched_hosts_may_be_allowed() -> None:
+    """`--unmatched-hosts unsafe-allow`: counted as allowed, for the reason that no policy names the host."""
+    service = Deciding(rule_set(), options=Options(allow_unmatched_hosts=True))
+    answer = service.answer(request(authority="other.example"))
+    assert (answer.outcome, answer.reason, answer.policy) == (Outcome.ALLOW, Reason.UNKNOWN_HOST, "")
+
+
+@pytest.mark.parametrize("asked", [request(authority=""), request(target="x")])
+def test_the_switch_lets_nothing_malformed_through(asked: Request) -> None:
+    """Rows 1 and 1a answer as ever."""
+    assert status_of(Deciding(rule_set(), options=Options(allow_unmatched_hosts=True)).answer(asked)) == 400
+
+
+# --- Audit ------------------------------------------------------------------------------------------------------------
+
+
+def _would_be(answer: Answer) -> tuple[object, ...]:
+    return isinstance(answer.response, Allow), answer.outcome, answer.reason, answer.audited, answer.mode
+
+
+def test_an_audited_policy_blocks_nothing_and_says_what_it_would_have_done() -> None:
+    """The outcome, the reason and the metadata are those of Enforce."""
+    answer = _audited().answer(request())
+    assert _would_be(answer) == (True, Outcome.CHALLENGE, Reason.NO_CREDENTIALS, True, Mode.AUDIT)
+    assert answer.metadata["decision"] == "challenge"
+
+
+def test_an_audited_policy_that_would_allow_is_not_called_audited() -> None:
+    """The two answers do not differ in kind."""
+    answer = _audited().answer(with_proof(access_token()))
+    assert _would_be(answer) == (True, Outcome.ALLOW, Reason.OK, False, Mode.AUDIT)
+
+
+def test_an_audited_policy_claims_proofs() -> None:
+    """And sees the replay that Enforce would have refused."""
+    service, asked = _audited(), with_proof(access_token())
+    service.answer(asked)
+    assert _would_be(service.answer(replace(asked, id="2"))) == (
+        True, Outcome.CHALLENGE, Reason.REPLAYED, True, Mode.AUDIT,
+    )  # fmt: skip
+
+
+HOST_ROWS = {
+    "row 3": request(target="/a%2f"),
+    "row 3a": request("get"),
+    "row 4, no rule": request(target="/elsewhere"),
+    "row 4, Denied": request(target="/denied"),
+}
+
+
+def _host(*modes: Mode) -> Deciding:
+    policies = tuple(policy(f"bank/{at}", mode=mode) for at, mode in enumerate(modes))
+    denied = exact(rule(of=policies[0], access=Access.DENIED), "/denied")
+    return Deciding(rule_set(host_rules(denied, policies=policies)))
+
+
+@pytest.mark.parametrize("asked", HOST_ROWS.values(), ids=HOST_ROWS.keys())
+def test_a_host_is_audited_only_where_all_its_policies_are(asked: Request) -> None:
+    """Rows 3 and 4 belong to the host, not to one policy."""
+    audited = _host(Mode.AUDIT, Mode.AUDIT).answer(asked)
+    assert (isinstance(audited.response, Allow), audited.outcome, audited.audited) == (True, Outcome.DENY, True)
+    enforced = _host(Mode.AUDIT, Mode.ENFORCE).answer(asked)
+    assert (isinstance(enforced.response, Refuse), enforced.audited) == (True, False)
+
+
+def test_an_audited_refusal_sets_identity_headers_only_from_proven_credentials() -> None:
+    """Those that passed rows 10 to 23: lacking scope is no doubt about who it is, a bad proof is."""
+    of = policy(mode=Mode.AUDIT, claim_headers=(ClaimHeader("sub", "x-sub"),))
+    service = Deciding(rule_set(host_rules(candidate(rule(of=of, scopes=("write",))))))
+    proven = service.answer(with_proof(access_token(sub="alice"))).response
+    stolen = service.answer(with_proof(access_token(sub="alice"), proof={"signed_by": signer().key})).response
+    assert isinstance(proven, Allow)
+    assert isinstance(stolen, Allow)
+    assert (proven.set_headers, stolen.set_headers) == ((("x-sub", "alice"),), ())
+
+
+def test_an_audited_refusal_makes_no_bearer_token_of_unproven_credentials() -> None:
+    """They reach the application as they came, without the proof that it does not understand."""
+    of = policy(mode=Mode.AUDIT, authorization=UpstreamAuthorization.BEARER)
+    answer = Deciding(rule_set(host_rules(candidate(rule(of=of))))).answer(with_proof(access_token(exp=1)))
+    assert answer.response == Allow(remove_headers=("dpop",))
+
+
+def test_an_audited_host_hides_proofs_where_no_rule_applies() -> None:
+    """Any policy of the host may hide them."""
+    of = policy(mode=Mode.AUDIT, authorization=UpstreamAuthorization.REMOVE)
+    answer = Deciding(rule_set(host_rules(exact(rule(of=of), "/a")))).answer(request())
+    assert answer.response == Allow(remove_headers=("dpop",))
+
+
+def test_an_audited_policy_tells_clients_of_nonces() -> None:
+    """Where row 22 would answer, the nonce is put on the response, readable for listed origins."""
+    service = _audited(dpop=dpop_settings(nonce_required=True))
+    response = service.answer(with_proof(access_token(), headers={"origin": ORIGIN})).response
+    assert isinstance(response, Allow)
+    assert [(header.name, header.action.name) for header in response.response_headers] == [
+        ("dpop-nonce", "OVERWRITE"),
+        ("cache-control", "OVERWRITE"),
+        ("access-control-allow-origin", "OVERWRITE"),
+        ("vary", "APPEND"),
+        ("access-control-expose-headers", "APPEND"),
+    ]
+
+
+def test_a_failed_condition_is_audited_too() -> None:
+    """Row 23a has a rule, and that a policy."""
+    one = rule(of=policy(mode=Mode.AUDIT), when=When(lambda _: None))
+    assert _would_be(_audited(one).answer(request()))[:3] == (True, Outcome.DENY, Reason.CONDITION_ERROR)
+
+
+# --- metadata ---------------------------------------------------------------------------------------------------------
+
+
+def test_metadata_says_who_was_allowed_what() -> None:
+    """All of it verified."""
+    answer = _deciding(require={"acr_values": ("urn:phr",)}).answer(with_proof(access_token(acr="urn:phr")))
+    assert answer.metadata == {
+        "decision": "allow",
+        "reason": "ok",
+        "policy": "bank/payments",
+        "rule": "everything",
+        "iss": ISSUER,
+        "sub": "alice",
+        "client_id": "client-1",
+        "jkt": client().jkt,
+        "acr": "urn:phr",
+    }
+
+
+def test_metadata_of_a_bearer_names_no_key() -> None:
+    """Nor what the token does not say."""
+    answer = _deciding().answer(with_bearer(access_token(bound=False, client_id=None)))
+    assert answer.reason is Reason.TOKEN_CLAIM_INVALID
+    answer = _deciding().answer(with_bearer(access_token(bound=False)))
+    assert set(answer.metadata) == {"decision", "reason", "policy", "rule", "iss", "sub", "client_id"}
+
+
+def test_metadata_of_unproven_credentials_names_nobody() -> None:
+    """A later filter must not take a thief for the owner."""
+    answer = _deciding().answer(with_proof(access_token(), proof={"signed_by": signer().key}))
+    assert set(answer.metadata) == {"decision", "reason", "policy", "rule"}
+
+
+def test_metadata_without_rule_names_the_oldest_policy_of_the_host() -> None:
+    """And nothing where no policy stands."""
+    assert _deciding().answer(request("get")).metadata == {
+        "decision": "deny", "reason": "bad_method", "policy": "bank/payments",
+    }  # fmt: skip
+    assert Deciding(None).answer(request()).metadata == {"decision": "unavailable", "reason": "no_snapshot"}
+
+
+@given(st.text("QXZ", min_size=8, max_size=12))
+def test_nothing_that_a_client_sent_is_ever_echoed(mark: str) -> None:
+    """Any text, wherever a client may put it, stands in no header and no body of a refusal."""
+    asked = [
+        request(mark, f"/{mark}", {"authorization": f"Bearer {mark}"}),
+        request("GET", f"/{mark}?{mark}", {"authorization": f"DPoP {mark}", "dpop": mark, "origin": mark}),
+        request("GET", f"/{mark}\\", authority=f"{mark}.example"),
+        with_proof(access_token(sub=mark, iss=mark)),
+        with_proof(access_token(sub=mark, scope=mark, acr=mark)),
+        with_proof(access_token(sub=mark), proof={"claims": {"jti": mark, "nonce": mark, "htu": mark}}),
+    ]
+    service = _deciding(require={"acr_values": ("urn:phr",)}, dpop=dpop_settings(nonce_required=True))
+    for one in asked:
+        response = service.answer(one).response
+        assert isinstance(response, Refuse)
+        assert mark not in f"{response.headers}{response.body}"
+
+
+_NAMES = st.sampled_from(
+    ["authorization", "dpop", "origin", "content-type", "x_auth_sub", "access-control-request-method"]
+)
+_REQUESTS = st.builds(
+    Request,
+    id=st.text(),
+    method=st.sampled_from(["GET", "OPTIONS"]) | st.text(),
+    authority=st.sampled_from(["api.example.com"]) | st.text(),
+    target=st.text() | st.text().map(lambda text: f"/{text}"),
+    headers=st.dictionaries(_NAMES, st.sampled_from(["DPoP a.b.c", "Bearer a.b.c", "application/grpc"]) | st.text()),
+    certificate=st.text(),
+)
+
+
+@given(_REQUESTS)
+def test_any_request_is_refused_in_form_or_is_a_preflight(asked: Request) -> None:
+    """Any request without good credentials gets a 4xx answer of visible ASCII headers, or is a preflight."""
+    answer = _deciding(require={"dpop_required": True}).answer(asked)
+    if isinstance(answer.response, Allow):
+        assert answer.outcome is Outcome.PREFLIGHT
+        return
+    assert answer.response.status in {400, 401, 403}
+    assert all(" " <= character <= "~" for _, value in answer.response.headers for character in value)
