@@ -35,6 +35,16 @@ def signing(nonces: NonceFile) -> tuple[bytes, ...]:
     return nonces.current.keys if nonces.current else ()
 
 
+def replace(path: Path, content: bytes | None) -> None:
+    """Put another file in its place at once, as Kubernetes does; None: remove it."""
+    if content is None:
+        path.unlink()
+        return
+    aside = path.with_suffix(".new")
+    aside.write_bytes(content)
+    aside.rename(path)
+
+
 def wait_for(nonces: NonceFile, keys: tuple[bytes, ...]) -> None:
     wait_until(lambda: signing(nonces) == keys, "the new keys")
 
@@ -53,10 +63,10 @@ def test_a_rotation_step_by_step_loses_no_nonce(followed: NonceFile, path: Path)
 def test_a_file_that_goes_bad_leaves_the_last_good_keys(
     followed: NonceFile, path: Path, caplog: pytest.LogCaptureFixture, content: bytes | None
 ) -> None:
-    path.unlink() if content is None else path.write_bytes(content)
+    replace(path, content)
     wait_until(lambda: "not read again" in caplog.text, "the complaint")
     assert signing(followed) == (OLD,)
-    path.write_text(render_nonce_keys([NEW]))
+    replace(path, render_nonce_keys([NEW]).encode())
     wait_for(followed, (NEW,))
     assert caplog.text.count("not read again") == 1
 
