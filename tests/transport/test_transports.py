@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import NoReturn
 
 import grpc
@@ -10,7 +11,7 @@ import pytest
 from stepguard_service import limits
 from stepguard_service.authorize import ClaimStep, Step, WaitStep
 from stepguard_service.core.model import Answer, InlineKeys, Issuer, Request
-from stepguard_service.core.slow import KeysLooked, NeedKeys, Unavailable, Waited
+from stepguard_service.core.slow import KeysLooked, Need, NeedKeys, Unavailable, Waited
 from stepguard_service.stores.replay import Claim, Claimed
 from typing_extensions import override
 
@@ -190,6 +191,25 @@ def test_what_the_wait_brought_is_handed_on(serve: Serve) -> None:
     down = Unavailable("down")
     server = serve(lambda _: waiting(lambda waited: DENIED if waited is down else ALLOWED), slow=Slow(down))
     assert server.caller.check(check_request()).status == 403
+
+
+def test_slow_work_that_breaks_is_an_outage(serve: Serve) -> None:
+    """A fault in a fetch, or a fetch that cannot even be started: counted, and for the decision to judge (row 12)."""
+
+    class Broken(Slow):
+        @override
+        def start(self, need: Need, deadline: float) -> Future[Waited]:
+            if self.asked:
+                bug()
+            self.asked.append((need, deadline, Future()))
+            self.asked[0][2].set_exception(ZeroDivisionError())
+            return self.asked[0][2]
+
+    server = serve(
+        lambda _: waiting(lambda waited: DENIED if isinstance(waited, Unavailable) else ALLOWED), slow=Broken()
+    )
+    assert [server.caller.check(check_request()).status for _ in range(2)] == [403, 403]
+    assert len(server.records.faults) == 2
 
 
 def test_a_store_that_blocks_holds_nobody_up(serve: Serve) -> None:

@@ -26,11 +26,10 @@ class AioTransport:
 
     def __init__(self, handler: CheckHandler, state: health.Health) -> None:
         self._service = _Service(handler, state)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="stepguard-aio", daemon=True)
-        self._started: Future[int] = Future()
-        self._stop_asked = asyncio.Event()
+        self._started: Future[tuple[asyncio.AbstractEventLoop, int]] = Future()
+        self._stopping = asyncio.Event()
         self._grace = 0.0
+        self._thread: threading.Thread | None = None
         self.last_beat = time.monotonic()
         """When the loop last turned, in time.monotonic()."""
 
@@ -40,31 +39,32 @@ class AioTransport:
         Raises:
             ListenError: the address cannot be listened on.
         """
-        self._address, self._credentials = address, credentials
+        serving = self._serve(address, credentials)
+        self._thread = threading.Thread(target=asyncio.run, args=(serving,), name="stepguard-aio", daemon=True)
         self._thread.start()
-        return self._started.result()
+        _, port = self._started.result()
+        return port
 
     def stop(self, grace: float) -> None:
         """Take no new calls, finish those under way for at most `grace` seconds, close the port, end the thread."""
         self._grace = grace
-        self._loop.call_soon_threadsafe(self._stop_asked.set)
-        self._thread.join()
+        loop, _ = self._started.result()
+        loop.call_soon_threadsafe(self._stopping.set)
+        if self._thread is not None:
+            self._thread.join()
 
-    def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
-
-    async def _serve(self) -> None:
+    async def _serve(self, address: str, credentials: grpc.ServerCredentials | None) -> None:
         server = aio.server(handlers=self._service.handlers(), options=OPTIONS)
         try:
-            self._started.set_result(await _open(server, self._address, self._credentials))
-        except ListenError as error:
+            port = await _open(server, address, credentials)
+        except Exception as error:  # noqa: BLE001 - for the thread that waits in `start`
             self._started.set_exception(error)
             return
-        while not self._stop_asked.is_set():
+        self._started.set_result((asyncio.get_running_loop(), port))
+        while not self._stopping.is_set():
             self.last_beat = time.monotonic()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop_asked.wait(), _HEARTBEAT_SECONDS)
+                await asyncio.wait_for(self._stopping.wait(), _HEARTBEAT_SECONDS)
         await server.stop(self._grace)
         self._service.close()
 
@@ -109,7 +109,11 @@ class _Service:
         progress: Progress = begun
         # A caller that goes away, or whose deadline passes, cancels this task wherever it waits.
         while not isinstance(progress, bytes):
-            progress = await self._advance(progress)
+            waiting = progress
+            try:
+                progress = await self._advance(waiting)
+            except Exception as error:  # noqa: BLE001 - row F1: whatever it is, the answer is a denial
+                progress = self._handler.abandon(waiting, error)
         return progress
 
     async def _advance(self, waiting: Claiming | Waiting) -> Progress:
@@ -117,8 +121,7 @@ class _Service:
             case Claiming():
                 return self._handler.finish(waiting, await self._claims.claim(waiting))
             case Waiting():
-                # Shielded: other calls may wait for the same work.
-                waited = await asyncio.shield(asyncio.wrap_future(self._handler.wait_for(waiting)))
+                waited = await asyncio.wrap_future(self._handler.wait_for(waiting))
                 return self._handler.resume(waiting, waited)
 
     async def _health(self, payload: bytes, context: aio.ServicerContext) -> bytes:

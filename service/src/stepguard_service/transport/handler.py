@@ -147,15 +147,36 @@ class CheckHandler:
             return self._fault(error, call.request, call.started)
 
     def wait_for(self, waiting: Waiting) -> Future[Waited]:
-        """Start what the call waits for. It is done after `limits.WAIT_FOR_SLOW_WORK` or at the call's own deadline."""
+        """Start what the call waits for. The future is the caller's own and never ends in an exception.
+
+        It is done after `limits.WAIT_FOR_SLOW_WORK`, or at the call's own deadline where that is earlier.
+        """
+        mine: Future[Waited] = Future()
+
+        def settle(work: Future[Waited]) -> None:
+            if mine.set_running_or_notify_cancel():
+                mine.set_result(self._outcome(work))
+
         bound = min(waiting.call.deadline, time.monotonic() + limits.WAIT_FOR_SLOW_WORK)
         try:
-            return self._slow.start(waiting.step.need, bound)
+            self._slow.start(waiting.step.need, bound).add_done_callback(settle)
         except Exception as error:  # noqa: BLE001 - row 12: what cannot be started is unavailable
             self._record.fault(error)
-            failed: Future[Waited] = Future()
-            failed.set_result(Unavailable("slow work could not be started"))
-            return failed
+            mine.set_result(Unavailable("slow work could not be started"))
+        return mine
+
+    def _outcome(self, work: Future[Waited]) -> Waited:
+        """What slow work brought; a fault of ours in it is an outage to who waits."""
+        if work.cancelled():
+            return Unavailable("slow work was given up")
+        if isinstance(error := work.exception(), Exception):
+            self._record.fault(error)
+            return Unavailable("slow work failed")
+        return work.result()
+
+    def abandon(self, waiting: Claiming | Waiting, error: Exception) -> bytes:
+        """The answer of a call that a fault of the transport keeps from going on."""
+        return self._fault(error, waiting.call.request, waiting.call.started)
 
     def resume(self, waiting: Waiting, waited: Waited) -> Progress:
         """Go on with a call after its wait."""
