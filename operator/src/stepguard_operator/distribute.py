@@ -42,6 +42,8 @@ class _Stream:
     number: int
     replica: str
     in_force: str
+    """The hash that its last report names, as is `refused`."""
+    refused: str = ""
     end: _End | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -154,16 +156,18 @@ class Distribution:
         if self._publication is not None and report.in_force == self._publication.hash != stream.in_force:
             self._metrics.push_seconds.observe(now - self._published_at)
         stream.in_force = report.in_force
+        stream.refused = report.refused.hash if report.refused is not None else ""
         stream.wake.set()
         if heard.news:
             self._changed()
 
     async def _write(self, stream: _Stream, context: Context) -> None:
-        """Send each publication once; only the newest where several came meanwhile."""
+        """Send each publication once, the next one after the answer to the last: who is slow gets only the newest."""
         sent: Publication | None = None
         while stream.end is None:
             publication = self._publication
-            if publication is not None and publication is not sent:
+            answered = sent is None or sent.hash in {stream.in_force, stream.refused}
+            if publication is not None and publication is not sent and answered:
                 has_it = stream.in_force == publication.hash
                 await context.write(publication.unchanged if has_it else publication.push)
                 sent = publication
