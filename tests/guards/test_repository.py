@@ -63,7 +63,7 @@ def test_every_dependency_is_justified() -> None:
     """docs/dependencies.md has one line for each direct dependency, and none for anything else."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     lists = [*project["project"]["optional-dependencies"].values(), project["dependency-groups"]["dev"]]
-    declared = {re.split(r"[^a-z0-9-]", entry.lower())[0] for entries in lists for entry in entries}
+    declared = {re.split(r"[^a-z0-9-]", entry.lower())[0] for entries in lists for entry in entries} - {"stepguard"}
     justified = set(re.findall(r"^\| `([a-z0-9-]+)` \|", (ROOT / "docs" / "dependencies.md").read_text(), re.MULTILINE))
     assert justified == declared
 
