@@ -17,6 +17,8 @@ from stepguard_service.wiring import assemble
 
 _STOP: Final = (signal.SIGTERM, signal.SIGINT)
 _LOOK_SECONDS: Final = 1.0
+_STUCK_LOOKS: Final = 5
+"""So often must the serving loop look stuck: after a suspension of the process it does once, before it turns again."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,9 +48,10 @@ def _run(settings: Settings, writer: Writer) -> int:
     except StartError as error:
         life.stop()
         return _complain(error.lines, error.status)
-    asked = _stop_signals()
+    asked, stuck = _stop_signals(), 0
     while (received := _next(asked, _LOOK_SECONDS)) is None:
-        if not life.alive:
+        stuck = 0 if life.alive else stuck + 1
+        if stuck == _STUCK_LOOKS:
             _log.critical("the serving loop is stuck; ending, so that whoever supervises this starts it again")
             return CANNOT_RUN
     _drain(life, settings.drain_seconds if received == signal.SIGTERM else 0, asked)

@@ -88,7 +88,10 @@ def assemble(settings: Settings, *, lines_dropped: Callable[[], int]) -> Program
         current = nonces()
         return current.ids if current else ()
 
-    source = _source(settings, loader, Enforcement(loader, replay, slow.states, nonce_key_ids))
+    enforcement = Enforcement(loader, replay, slow.states, nonce_key_ids)
+    source = _source(settings, loader, enforcement)
+    if isinstance(source, PolicyStream):
+        telemetry.operator_connected.set_function(lambda: float(source.connected))
     caches: dict[str, Cache] = {
         "token": tokens.cache,
         "proof_header": verifiers.proof_headers,
