@@ -47,8 +47,9 @@ def test_a_condition_without_claims_sees_none() -> None:
 
 def test_a_condition_over_claims_sees_those_of_the_verified_token() -> None:
     """And the rule it chooses needs no second look at the credentials."""
+    of = policy()
     when = When(lambda given_: (given_.claims or {}).get("amr") == ["mfa"], mentions_claims=True)
-    service = _deciding(candidate(rule("first", when=when)), candidate(rule("second")))
+    service = _deciding(candidate(rule("first", of, when=when)), candidate(rule("second", of)))
     assert service.answer(with_proof(access_token(amr=["mfa"]))).rule == "first"
     assert service.answer(with_proof(access_token(amr=["pwd"]))).rule == "second"
 

@@ -21,10 +21,6 @@ Waits = Mapping[tuple[type[Need], str], Waited]
 NO_WAITS: Waits = MappingProxyType({})
 
 
-def _no_nonces() -> None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Verifiers:
     """What judges credentials; made once for all requests.
@@ -33,8 +29,8 @@ class Verifiers:
     """
 
     token: Callable[[str, Policy, int], AccessToken | Rejected | Need]
+    nonces: Callable[[], NonceKeys | None]
     certificate_source: CertificateSource = CertificateSource.PEER
-    nonces: Callable[[], NonceKeys | None] = _no_nonces
     proof_headers: HeaderCache = field(default_factory=header_cache)
 
 
