@@ -65,7 +65,13 @@ def assemble(settings: Settings, *, lines_dropped: Callable[[], int]) -> Program
     telemetry = Telemetry(settings.log.decisions, rule_label=settings.metrics_rule_label)
     telemetry.unsafe(settings.unsafe_switches)
     rules, keys = RuleStore(), KeyStore(parse_jwk_set)
-    slow = SlowWork(keys, secrets=SecretFiles(settings.secrets_dir), count=telemetry.jwks_refreshed)
+
+    def refreshed(issuer: str, result: str) -> None:
+        telemetry.jwks_refreshed(issuer, result)
+        if isinstance(source, PolicyStream):
+            source.report_soon()
+
+    slow = SlowWork(keys, secrets=SecretFiles(settings.secrets_dir), count=refreshed)
     replay = _replay_store(settings.replay, telemetry)
     tokens = TokenVerifier(keys.lookup)
 
