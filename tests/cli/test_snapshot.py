@@ -4,6 +4,8 @@ import socket
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.support.cli import document, stepguard
 from tests.support.gateway import write_policies
 from tests.support.processes import wait_until
@@ -36,8 +38,17 @@ def test_a_socket_that_is_not_there_is_one_line_on_standard_error(tmp_path: Path
     assert done.stderr == f"stepguard snapshot: {path}: cannot ask the service: No such file or directory\n"
 
 
-def test_somebody_else_at_the_socket_is_one_line_too(tmp_path: Path) -> None:
-    """Whatever it answers."""
+OTHERS = {
+    b"hello": "whoever listens there is no stepguard-service",
+    b"": "whoever listens there is no stepguard-service",
+    b"[]": "whoever listens there is no stepguard-service",
+    b'{"snapshot": {"digest": "x"}}': "use the stepguard of the service's own version",
+}
+
+
+@pytest.mark.parametrize(("said", "message"), OTHERS.items())
+def test_somebody_else_at_the_socket_is_one_line_too(tmp_path: Path, said: bytes, message: str) -> None:
+    """Whatever it says."""
     path = tmp_path / "other.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))
@@ -46,11 +57,11 @@ def test_somebody_else_at_the_socket_is_one_line_too(tmp_path: Path) -> None:
         def answer() -> None:
             connection, _ = listener.accept()
             with connection:
-                connection.sendall(b"hello")
+                connection.sendall(said)
 
         thread = threading.Thread(target=answer)
         thread.start()
         done = stepguard("snapshot", path)
         thread.join()
-    assert done.returncode == 2
-    assert done.stderr == f"stepguard snapshot: {path}: whoever listens there is no stepguard-service\n"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"stepguard snapshot: {path}: {message}\n"

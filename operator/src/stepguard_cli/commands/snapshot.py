@@ -25,8 +25,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Print what is in force; 1 where the service says that something of it is wrong."""
     document = _read(arguments.socket)
-    problems = list(_problems(document))
-    for line in _lines(document, console):
+    try:
+        lines, problems = list(_lines(document, console)), list(_problems(document))
+    except (KeyError, TypeError, ValueError):
+        raise CliError(f"{arguments.socket}: use the stepguard of the service's own version") from None
+    for line in lines:
         console.line(line)
     for problem in problems:
         console.line(console.styled(problem, Style.BAD))
