@@ -167,10 +167,9 @@ class _Parser:
             said = "is required" if spec is None else "must be a map of fields"
             return None, (self._problem("spec", said),)
         try:
-            return _model(kind).model_validate(spec, by_alias=True, by_name=False), ()
+            return _model(kind).model_validate(spec), ()
         except ValidationError as error:
-            found = [(place, message) for place, message in describe(error, _model(kind))]
-            return None, tuple(self._problem(f"spec{place}", message) for place, message in found)
+            return None, tuple(self._problem(f"spec{place}", said) for place, said in describe(error, _model(kind)))
 
     def _refuse_unknown(self, path: str, found: Mapping[Any, Any], known: frozenset[str]) -> None:
         for key in found:
@@ -197,7 +196,7 @@ def _accepted(kind: str, value: Mapping[Any, Any]) -> Accepted[Any] | None:
     if not isinstance(accepted, Mapping) or not isinstance(accepted.get("spec"), Mapping):
         return None
     try:
-        spec = _model(kind).model_validate(accepted["spec"], by_alias=True, by_name=False)
+        spec = _model(kind).model_validate(accepted["spec"])
     except ValidationError:
         return None
     return Accepted(_whole(accepted.get("generation")), spec)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from stepguard_policy.resources.objects import Problem, Source
+from stepguard_policy.resources.objects import Problem, Severity, Source
 
 NESTING: Final = 32
 """Levels of maps and lists; a StepUpPolicy with its managedFields has about 12."""
@@ -45,8 +45,8 @@ class _Reader:
     problems: list[Problem]
     lines: dict[str, int] = field(default_factory=dict)
 
-    def complain(self, event: Any, path: str, message: str) -> None:
-        self.problems.append(Problem(self.file, event.start_mark.line + 1, path, message))
+    def complain(self, event: Any, path: str, message: str, severity: Severity = Severity.ERROR) -> None:
+        self.problems.append(Problem(self.file, event.start_mark.line + 1, path, message, severity))
 
     def value(self, event: Any, path: str, depth: int) -> Any:
         """The value that begins with this event; its other events are consumed."""
@@ -90,6 +90,8 @@ class _Reader:
                 self.value(next(self.events), path, depth - 1)
                 continue
             inner = f"{path}.{key}" if path else key
+            if event.implicit[0] and key in {"y", "n"}:
+                self.complain(event, inner, f'kubectl reads {key} as a boolean: write "{key}"', Severity.WARNING)
             if key in found:
                 self.complain(event, inner, f"duplicate key, first in line {self.lines.get(inner, 0)}")
             self.lines.setdefault(inner, event.start_mark.line + 1)

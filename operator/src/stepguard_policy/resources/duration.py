@@ -28,7 +28,7 @@ def parse_duration(text: str) -> int | None:
 
 
 def format_duration(seconds: int) -> str:
-    """A duration that `parse_duration` reads back: 0 → `0s`, 60 → `60s`, 300 → `5m`, 7200 → `2h`, 5430 → `5430s`."""
+    """0 → `0s`, 60 → `60s`, 300 → `5m`, 7200 → `2h`, 5430 → `5430s`; `parse_duration` reads it back up to 99999h."""
     if seconds <= 90:  # noqa: PLR2004 people write 60s and 90s, but 2m
         return f"{seconds}s"
     for unit in ("h", "m", "s"):
@@ -36,9 +36,7 @@ def format_duration(seconds: int) -> str:
         if rest == 0 and number <= _LARGEST_NUMBER:
             return f"{number}{unit}"
     hours, rest = divmod(seconds, 3600)
-    over = max(0, hours - _LARGEST_NUMBER) * 3600
-    minutes, rest = divmod(rest + over, 60)
-    return f"{min(hours, _LARGEST_NUMBER)}h{minutes}m{rest}s"
+    return f"{hours}h{rest // 60}m{rest % 60}s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +44,34 @@ class Duration:
     """For `Annotated[int, Duration(...)]`: a string outside, whole seconds inside, bounds included in both halves."""
 
     at_least: str
-    at_most: str = ""
+    at_most: str = "99999h"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Take the string apart, or an int as it is (defaults, and code that builds models)."""
-        written = core_schema.no_info_after_validator_function(self._parse, core_schema.str_schema(strict=True))
-        return core_schema.no_info_wrap_validator_function(
-            lambda value, parse: value if type(value) is int and self._fits(value) else parse(value),
-            written,
+        """Take the string apart; write it out again in JSON."""
+        return core_schema.no_info_after_validator_function(
+            self._parse,
+            core_schema.str_schema(strict=True),
             serialization=core_schema.plain_serializer_function_ser_schema(format_duration, when_used="json"),
         )
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """A string, its bounds checked by CEL."""
-        bounds = [f"self.matches({quote(f'^{PATTERN}$')})", f"duration(self) >= duration({quote(self.at_least)})"]
-        if self.at_most:
-            bounds.append(f"duration(self) <= duration({quote(self.at_most)})")
+        bounds = (
+            f"self.matches({quote(f'^{PATTERN}$')})",
+            f"duration(self) >= duration({quote(self.at_least)})",
+            f"duration(self) <= duration({quote(self.at_most)})",
+        )
         rule = {"rule": " && ".join(bounds), "message": self.message}
         return {"type": "string", "maxLength": MAX_LENGTH, VALIDATIONS: [rule]}
 
     @property
     def message(self) -> str:
         """What is said about anything else."""
-        bounds = f"between {self.at_least} and {self.at_most}" if self.at_most else f"at least {self.at_least}"
+        bounds = f"between {self.at_least} and {self.at_most}"
         return f"must be a duration in whole seconds, such as 300s, 5m or 1h30m, {bounds}"
 
-    def _fits(self, seconds: int) -> bool:
-        at_least, at_most = parse_duration(self.at_least), parse_duration(self.at_most)
-        return (at_least or 0) <= seconds and (at_most is None or seconds <= at_most)
-
     def _parse(self, text: str) -> int:
-        seconds = parse_duration(text)
-        if seconds is None or not self._fits(seconds):
+        seconds, at_least, at_most = map(parse_duration, (text, self.at_least, self.at_most))
+        if seconds is None or at_least is None or at_most is None or not at_least <= seconds <= at_most:
             raise problem(self.message)
         return seconds

@@ -188,6 +188,16 @@ def _is_loopback(host: str) -> bool:
 
 
 _LOOPBACK_CEL = quote(f"^{LOOPBACK}$")
+_RESOURCE = "self.protectedResourceMetadata.resource"
+_AUTHORITY = f"{_RESOURCE}.split('/')[2]"
+
+
+def _covers(pattern: str, authority: str) -> bool:
+    """Whether a host pattern covers the host of `host` or `host:port`."""
+    if pattern.startswith("*"):
+        suffix = pattern[1:].lower()
+        return authority.endswith(suffix) or f"{suffix}:" in authority
+    return authority == pattern.lower() or authority.startswith(f"{pattern.lower()}:")
 
 
 class StepUpPolicySpec(Model):
@@ -255,3 +265,36 @@ class StepUpPolicySpec(Model):
     def _http_on_loopback_only(self) -> bool:
         addressed = self.hosts if self.origin.host is None else (self.origin.host,)
         return self.origin.scheme is not OriginScheme.HTTP or all(map(_is_loopback, addressed))
+
+    @cel(
+        "!has(self.protectedResourceMetadata)"
+        " || (has(self.origin.host) ? [self.origin.host] : self.hosts).exists(h, h.startsWith('*')"
+        f" ? ({_AUTHORITY}.endsWith(h.substring(1).lowerAscii())"
+        f" || {_AUTHORITY}.contains(h.substring(1).lowerAscii() + ':'))"
+        f" : ({_AUTHORITY} == h.lowerAscii() || {_AUTHORITY}.startsWith(h.lowerAscii() + ':')))",
+        "the host of protectedResourceMetadata.resource must be origin.host where set, else match an entry of hosts",
+        about="protectedResourceMetadata.resource",
+    )
+    def _resource_is_here(self) -> bool:
+        addressed = self.hosts if self.origin.host is None else (self.origin.host,)
+        authority = self._resource_authority()
+        return authority is None or any(_covers(pattern, authority) for pattern in addressed)
+
+    @cel(
+        f"!has(self.protectedResourceMetadata) || !has(self.origin.port) || !isURL({_RESOURCE})"
+        f" || (url({_RESOURCE}).getPort() != '' ? int(url({_RESOURCE}).getPort())"
+        f" : {_RESOURCE}.startsWith('https:') ? 443 : 80) == self.origin.port",
+        "the port of protectedResourceMetadata.resource must be origin.port",
+        about="protectedResourceMetadata.resource",
+    )
+    def _resource_has_the_port(self) -> bool:
+        authority, port = self._resource_authority(), self.origin.port
+        if self.protected_resource_metadata is None or authority is None or port is None:
+            return True
+        default = 443 if self.protected_resource_metadata.resource.startswith("https:") else 80
+        written = re.search(":([0-9]+)$", authority)
+        return port == (int(written[1]) if written else default)
+
+    def _resource_authority(self) -> str | None:
+        metadata = self.protected_resource_metadata
+        return metadata.resource.split("/")[2] if metadata is not None else None

@@ -35,10 +35,11 @@ class PathType(StrEnum):
 
 
 _PLAIN_PATH = r"(/[^\x00-\x20\x7F-\x{10FFFF}{}?#\\/]*)+"
-_PATH_CHARACTER = r"[\x21\x22\x24-\x2E\x30-\x3E\x40-\x5B\x5D-\x7A\x7C\x7E]"
-_PLAIN_PATH = f"(/{_PATH_CHARACTER}*)+"
-_CAPTURE = "[A-Za-z_][A-Za-z0-9_]*"
-_TEMPLATE = rf"(/({_PATH_CHARACTER}+|\{{{_CAPTURE}\}}))*(/\{{({_CAPTURE}=)?\*\*\}})?/?"
+_CHARACTERS = r"""!"$-.0->@-[\]-z|~"""
+"""Visible ASCII without # / ? \\ { }. Patterns are kept short: the API server charges for their length."""
+_PLAIN_PATH = f"/[{_CHARACTERS}/]*"
+_CAPTURE = r"[A-Za-z_]\w*"
+_TEMPLATE = rf"(/([{_CHARACTERS}]+|\{{{_CAPTURE}\}}))*(/\{{({_CAPTURE}=)?\*\*\}})?/?"
 
 
 class PathMatch(Model):
@@ -57,7 +58,7 @@ class PathMatch(Model):
         about="value",
     )
     def _plain(self) -> bool:
-        return self.type is PathType.TEMPLATE or bool(re.fullmatch(_PLAIN_PATH, self.value))
+        return self.type is PathType.TEMPLATE or bool(re.fullmatch(_PLAIN_PATH, self.value, re.ASCII))
 
     @cel(
         f"self.type != 'Template' || self.value.matches({quote(f'^{_TEMPLATE}$')})",
@@ -65,7 +66,7 @@ class PathMatch(Model):
         about="value",
     )
     def _template(self) -> bool:
-        return self.type is not PathType.TEMPLATE or bool(re.fullmatch(_TEMPLATE, self.value))
+        return self.type is not PathType.TEMPLATE or bool(re.fullmatch(_TEMPLATE, self.value, re.ASCII))
 
 
 class Match(Model):
@@ -87,7 +88,7 @@ class Require(Model):
     """Authentication context classes, any one of which suffices; their order is the preference in the challenge
     (RFC 9470). Compared as case-sensitive strings, without hierarchy."""
     max_age: Annotated[int, Duration("1s")] | None = None
-    """The most time since the user's authentication (auth_time, RFC 9470), a duration such as 5m; at least 1s."""
+    """The most time since the user's authentication (auth_time, RFC 9470), a duration such as 5m, at least 1s."""
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=32), SET] | None = None
     """Scopes that the token must all have (RFC 6749 §3.3)."""
 

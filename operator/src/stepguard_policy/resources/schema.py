@@ -66,7 +66,6 @@ class Model(BaseModel):
         frozen=True,
         extra="forbid",
         alias_generator=to_camel,
-        populate_by_name=True,
         use_attribute_docstrings=True,
         validate_default=False,
         hide_input_in_errors=True,

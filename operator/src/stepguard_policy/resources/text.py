@@ -12,13 +12,13 @@ _NAME = rf"{_LABEL}(\.{_LABEL})*"
 _IPV6 = r"\[[0-9a-f:.]+\]"
 _LOOPBACK = r"(([A-Za-z0-9-]+\.)*localhost|127(\.[0-9]{1,3}){3}|\[::1\])"
 _PORT = "(:[1-9][0-9]{0,4})?"
-_PCHAR = r"[A-Za-z0-9._~!$&'()*+,;=:@%-]"
+_PCHAR = r"([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
 _AUTHORITY = f"(https://({_NAME}|{_IPV6}){_PORT}|http://{_LOOPBACK}{_PORT})"
 
 LOOPBACK = f"(?i:{_LOOPBACK})"
 """Hosts for which plain http is allowed (tests, the demo)."""
 
-_VISIBLE = r"[\x21\x23-\x5B\x5D-\x7E]+"
+_VISIBLE = r"[!#-\[\]-~]+"
 """RFC 6749 NQCHAR without the space: what may stand inside a quoted parameter of a challenge."""
 
 
@@ -33,7 +33,7 @@ def _canonical_ipv6(host: str) -> bool:
 
 
 _IPV6_CHECK = Check(
-    "!self.startsWith('[') || (isIP(self.substring(1, self.size() - 1))"
+    "!self.matches('^\\\\[.*\\\\]$') || (isIP(self.substring(1, self.size() - 1))"
     " && ip.isCanonical(self.substring(1, self.size() - 1)))",
     "an IPv6 address must be valid and in canonical form (RFC 5952), such as [2001:db8::1]",
     _canonical_ipv6,
@@ -76,14 +76,25 @@ FetchUrl: TypeAlias = Annotated[
     ),
 ]
 
-ResourceUrl: TypeAlias = IssuerUrl
-"""RFC 9728 §1.2 allows a query, which has no place in a path on which the document is served."""
+_LOWER_AUTHORITY = (
+    rf"(https://([a-z0-9_.-]+|{_IPV6})|http://(([a-z0-9-]+\.)*localhost|127(\.[0-9]{{1,3}}){{3}}|\[::1\])){_PORT}"
+)
+
+ResourceUrl: TypeAlias = Annotated[
+    str,
+    Field(min_length=1, max_length=1024),
+    matching(
+        f"{_LOWER_AUTHORITY}(/{_PCHAR}*)*",
+        "must be an https URL with its host in lower case, without query and fragment (http only for loopback hosts)",
+    ),
+]
+"""RFC 9728 §1.2 allows a query, which has no place in the path at which the document is served."""
 
 BrowserOrigin: TypeAlias = Annotated[
     str,
     Field(min_length=1, max_length=300),
     matching(
-        f"(https://([a-z0-9_.-]+|{_IPV6})|http://(([a-z0-9-]+\\.)*localhost|127(\\.[0-9]{{1,3}}){{3}}|\\[::1\\])){_PORT}",
+        _LOWER_AUTHORITY,
         "must be an origin as browsers send it, such as https://app.example: lower case, no path"
         " (http only for loopback hosts)",
     ),
