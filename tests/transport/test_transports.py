@@ -234,6 +234,18 @@ def test_many_claims_of_a_store_that_blocks_are_made_once_each(serve: Serve) -> 
     assert max(store.batches) <= limits.CLAIMS_IN_A_BATCH
 
 
+def test_nothing_is_claimed_for_a_caller_who_has_given_up(serve: Serve) -> None:
+    """Row F3: a deadline that passes while other claims are made."""
+    store = Store(blocking=True, delay=0.5)
+    server = serve(lambda _: claiming(), store=store)
+    first = server.caller.submit(check_request())
+    wait_until(lambda: store.batches, "the first round trip is under way")
+    assert server.caller.error(check_request(), timeout=0.1) is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert read_response(first.result(timeout=5)).allowed
+    assert server.caller.check(check_request()).allowed
+    assert sum(store.batches) == 2
+
+
 def test_claims_share_round_trips() -> None:
     """While one is under way, the others gather."""
     store = Store(blocking=True, delay=0.1)

@@ -125,26 +125,37 @@ class CheckHandler:
             return self._fault(error, request, started)
 
     def claim(self, batch: Sequence[Claiming]) -> Sequence[Claimed | None]:
-        """One round trip to the replay store for all of them; results in the same order, None for a fault of ours.
+        """One round trip to the replay store for all of them; results in the same order.
 
-        Only the store itself may call itself unavailable, since that is what `--replay-on-outage` may let through.
+        None: nothing was claimed, because the caller has given up (row F3) or by a fault of ours. Only the store itself
+        may call itself unavailable, since that is what `--replay-on-outage` may let through.
         """
+        now = time.monotonic()
+        results: list[Claimed | None] = [None] * len(batch)
+        wanted = [place for place, claiming in enumerate(batch) if claiming.call.deadline > now]
         try:
-            results = self._replay.claim([claiming.step.claim for claiming in batch], self._clock())
+            made = self._replay.claim([batch[place].step.claim for place in wanted], self._clock()) if wanted else ()
+            for place, claimed in zip(wanted, made, strict=True):
+                results[place] = claimed
         except Exception as error:  # noqa: BLE001 - row F1
             self._record.fault(error)
             return [None] * len(batch)
-        return results if len(results) == len(batch) else [None] * len(batch)
+        return results
 
     def finish(self, claiming: Claiming, claimed: Claimed | None) -> bytes:
         """The answer of a call whose claim came back."""
         call = claiming.call
         if claimed is None:
-            return self._unavailable(call.request, call.started)
+            return self._not_claimed(call)
         try:
             return self._answer(call, claiming.step.finish(claimed))
         except Exception as error:  # noqa: BLE001 - row F1
             return self._fault(error, call.request, call.started)
+
+    def _not_claimed(self, call: Call) -> bytes:
+        if call.deadline <= time.monotonic():
+            return codec.INTERNAL_ERROR_BYTES  # nobody gets it, so it is no answer to count
+        return self._unavailable(call.request, call.started)
 
     def wait_for(self, waiting: Waiting) -> Future[Waited]:
         """Start what the call waits for. The future is the caller's own and never ends in an exception.
