@@ -105,6 +105,7 @@ class _Inbox:
     def __init__(self) -> None:
         self._results: list[_Claimed | _Waited] = []
         self._mute = 0
+        self._closed = False
         # The event must not come before the result is there, nor the result be used before the metadata is under way.
         self._lock = threading.Lock()
 
@@ -116,6 +117,8 @@ class _Inbox:
     def put(self, result: _Claimed | _Waited, rpc: _Rpc) -> None:
         """Called by any thread, once for each `expect`, with the same call."""
         with self._lock:
+            if self._closed:
+                return
             if rpc.metadata_sent:
                 self._mute -= 1
             else:
@@ -128,6 +131,11 @@ class _Inbox:
         with self._lock:
             taken, self._results = self._results, []
         return taken
+
+    def close(self) -> None:
+        """Nobody looks here any more, and the calls are about to go: what still comes is dropped."""
+        with self._lock:
+            self._closed = True
 
     @property
     def patience(self) -> float:
@@ -183,6 +191,7 @@ class CompletionQueueTransport:
             self._loop.join()
         self._claims.put(None)
         self._claimer.join()
+        self._inbox.close()
         self._server.destroy()
         self._queue.shutdown()
 
