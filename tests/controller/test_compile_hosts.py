@@ -174,11 +174,12 @@ def test_a_grant_overrides_age() -> None:
     assert served_by(result) == {HOST: ["bank/young"]}
 
 
-def test_hosts_of_different_grants_lie_inside_each_other_without_conflict() -> None:
+@pytest.mark.parametrize("days", [(1, 2), (2, 1)], ids=["the wider host is older", "the wider host is younger"])
+def test_hosts_of_different_grants_lie_inside_each_other_without_conflict(days: tuple[float, float]) -> None:
     """Whoever made the grants has decided who has which."""
     result = compiled(
-        named("bank/all", "*.bank.example.com", day=1),
-        named("pay/one", "pay.bank.example.com", day=2),
+        named("bank/all", "*.bank.example.com", day=days[0]),
+        named("pay/one", "pay.bank.example.com", day=days[1]),
         grants=(BANK, PAY),
     )
     assert served_by(result) == {"*.bank.example.com": ["bank/all"], "pay.bank.example.com": ["pay/one"]}
@@ -190,6 +191,16 @@ def test_age_decides_between_namespaces_of_one_grant(wanted: str) -> None:
     shared = (HostGrant(("*.bank.example.com",), ("bank", "shop")),)
     result = compiled(named("bank/old", "*.bank.example.com", day=1), named("shop/young", wanted, day=2), grants=shared)
     assert verdict_on(result, "shop/young").reason is AcceptedReason.HOST_CONFLICT
+
+
+def test_hosts_under_several_patterns_of_one_grant_are_in_conflict_where_they_overlap() -> None:
+    """It is the grant that counts, also where another grant has one of its patterns too."""
+    both = HostGrant(("*.example.com", "*.pay.example.com"), ("bank", "shop"))
+    grants = (HostGrant(("*.example.com",), ("bank",)), both)
+    result = compiled(
+        named("bank/a", "*.example.com", day=1), named("shop/b", "a.pay.example.com", day=2), grants=grants
+    )
+    assert verdict_on(result, "shop/b").reason is AcceptedReason.HOST_CONFLICT
 
 
 HELD_BACK = {

@@ -211,6 +211,7 @@ def test_the_hash_of_a_policy_changes_with_what_is_compiled_from_it() -> None:
         policy_spec(rule("x", match("/b")), issuers=["main", "gone"]),
         policy_spec(rule("x", match("/a"), require={"dpop": "Required"}), issuers=["main", "gone"]),
         base.model_copy(update={"hosts": ("b.example",)}),
+        base.model_copy(update={"hosts": ("b.example", "a.example")}),
         policy_spec(rule("x", match("/a")), issuers=["main", "gone"], pathMatching={"ignoreCase": True}),
         policy_spec(rule("x", match("/a")), issuers=["main", "gone"], audiences=["https://x.example"]),
     ]

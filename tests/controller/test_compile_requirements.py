@@ -73,13 +73,15 @@ def test_defaults_are_for_authenticated_rules_only() -> None:
 
 
 VALUES = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3, unique=True).map(tuple)
-REQUIRES = st.none() | st.builds(
-    Require,
-    dpop=st.sampled_from(DpopRequirement),
-    acr_values=st.none() | VALUES,
-    max_age=st.none() | st.sampled_from(["1s", "1m", "1h"]),
-    scopes=st.none() | VALUES,
-)
+REQUIRES = st.none() | st.fixed_dictionaries(
+    {},
+    optional={
+        "dpop": st.sampled_from(DpopRequirement),
+        "acrValues": VALUES,
+        "maxAge": st.sampled_from(["1s", "1m", "1h"]),
+        "scopes": VALUES,
+    },
+).map(Require.model_validate)
 
 
 @given(of_rule=REQUIRES, of_defaults=REQUIRES)

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stepguard_policy.compile import CompileOptions, Compiler
 from stepguard_policy.compile.hints import hints
 
-from tests.support.resources import HOST, compiled, match, policy, policy_spec, rule, verdict_on
+from tests.support.resources import HOST, compiled, issuer, match, policy, policy_spec, rule, verdict_on
 
 AMOUNT = '"amount" in request.query'
 STRICT = {"dpop": "Required", "acrValues": ["phr", "mfa"], "maxAge": "5m", "scopes": ["pay"]}
@@ -92,6 +93,17 @@ def test_the_defaults_of_a_policy_count() -> None:
     """They are part of what its rules ask for."""
     rules = [rule("big", match("/pay"), when=AMOUNT, require={"dpop": "Required"}), rule("rest", match("/pay"))]
     assert warnings(*rules, defaults={"require": {"dpop": "Required"}}) == []
+
+
+def test_a_warning_follows_its_rule_to_another_place_in_the_list() -> None:
+    """Also where a compiler remembers the host's table, which did not change."""
+    rules = [rule("big", match("/pay"), when=AMOUNT, require=STRICT), rule("rest", match("/pay"))]
+    compiler = Compiler()
+    fields = []
+    for order in (rules, rules[::-1]):
+        result = compiler.compile([policy("a/p", policy_spec(*order)), issuer()], CompileOptions())
+        fields += [warning.field for warning in verdict_on(result, "a/p").warnings]
+    assert fields == ["spec.rules[0].when", "spec.rules[1].when"]
 
 
 HINTS = {

@@ -71,17 +71,17 @@ def claim_hosts(entrants: Iterable[Entrant], ownership: Ownership) -> dict[Attem
     """Let policies claim their hosts; the result says which specs are refused for theirs.
 
     What an accepted spec names comes before what only a new one names, so that editing an old policy takes no host
-    away from its namespace: accepted specs claim first, then new specs that name no other hosts than their
-    predecessors, then the rest; each time the older policy first.
+    away from others: specs that name nothing else claim first, then the rest; each time the older policy first.
     """
-    order: tuple[list[tuple[Attempt, Ref]], ...] = ([], [], [])
+    first: list[tuple[Attempt, Ref]] = []
+    then: list[tuple[Attempt, Ref]] = []
     for entrant in entrants:
         accepted_hosts = {host for attempt in entrant.attempts if attempt.established for host in attempt.draft.hosts}
         for attempt in entrant.attempts:
-            turn = 0 if attempt.established else 1 if accepted_hosts.issuperset(attempt.draft.hosts) else 2
-            order[turn].append((attempt, entrant.ref))
+            turn = first if accepted_hosts.issuperset(attempt.draft.hosts) else then
+            turn.append((attempt, entrant.ref))
     refusals = {}
-    for attempt, ref in (claim for turn in order for claim in turn):
+    for attempt, ref in (*first, *then):
         fault = ownership.claim(attempt.draft.hosts, ref)
         if fault is not None:
             refusals[attempt] = fault

@@ -50,10 +50,6 @@ class Ownership:
             self._file(Claim(pattern, holder, standing.rivals))
         return None
 
-    def owns(self, namespace: str, pattern: str) -> bool:
-        """Whether the pattern belongs to the namespace."""
-        return pattern in self._at and self._at[pattern].holder.namespace == namespace
-
     def _earlier(self, pattern: str, standing: Standing, namespace: str) -> Claim | None:
         for above in enclosing_patterns(pattern):
             claim = self._at.get(above)

@@ -56,10 +56,9 @@ class Settled:
 def settle(entrants: Sequence[Entrant], issuers: Issuers, options: CompileOptions, bounds: Bounds) -> Settled:
     """Decide between all policies."""
     grants = Grants(options.grants, any_host_is_free=options.file_mode)
-    ownership = Ownership(grants)
-    court = _Court(claim_hosts(entrants, ownership), grants, issuers, options, bounds)
+    court = _Court(claim_hosts(entrants, Ownership(grants)), grants, issuers, options, bounds)
     outcomes = tuple(map(court.hear, entrants))
-    hosts: dict[str, Sequence[Bound]] = dict.fromkeys(_denied(outcomes, ownership), ())
+    hosts: dict[str, Sequence[Bound]] = dict.fromkeys(_denied(outcomes), ())
     return Settled(outcomes, hosts | court.contest.serving)
 
 
@@ -119,8 +118,8 @@ class _Court:
         return Fault(AcceptedReason.UNRESOLVED_REFS, tuple(finding for _, finding in refs.problems))
 
 
-def _denied(outcomes: Iterable[Outcome], ownership: Ownership) -> set[str]:
-    """Hosts of policies that cannot serve, where their namespace owns them."""
+def _denied(outcomes: Iterable[Outcome]) -> set[str]:
+    """Hosts of policies that cannot serve. Their namespaces own them: else the specs were refused for their hosts."""
     return {
         host
         for outcome in outcomes
@@ -128,5 +127,4 @@ def _denied(outcomes: Iterable[Outcome], ownership: Ownership) -> set[str]:
         for refused in outcome.refused
         if refused.fault.reason not in CONTRIBUTES_NOTHING
         for host in refused.attempt.draft.hosts
-        if ownership.owns(outcome.entrant.ref.namespace, host)
     }
