@@ -6,6 +6,7 @@ the kind of its answer, with its status set first, so that none can come out emp
 
 import codecs
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from envoy.config.core.v3 import base_pb2
 from envoy.service.auth.v3 import attribute_context_pb2, external_auth_pb2
@@ -93,21 +94,29 @@ def _text(value: bytes) -> str:
 
 
 def encode(answer: Answer) -> bytes:
-    """A serialised CheckResponse, never empty; dynamic metadata goes along with both kinds of response."""
-    response = _response(answer.response)
-    if answer.metadata:
-        fields = response.dynamic_metadata.fields
-        for name, value in answer.metadata.items():
-            fields[name].string_value = _encodable(value)
-    return bytes(response.SerializeToString())
+    """A serialised CheckResponse, never empty; dynamic metadata goes along with both kinds of response.
+
+    What protobuf messages say together is said by their bytes one after the other.
+    """
+    return _response(answer.response) + _metadata(answer.metadata)
 
 
-def _response(response: Allow | Refuse) -> external_auth_pb2.CheckResponse:
+@lru_cache(maxsize=1024)
+def _response(response: Allow | Refuse) -> bytes:
+    """Most answers are one of a few: their bytes are kept."""
     match response:
         case Allow():
-            return _allowed(response)
+            return bytes(_allowed(response).SerializeToString())
         case Refuse():
-            return _refused(response)
+            return bytes(_refused(response).SerializeToString())
+
+
+def _metadata(metadata: Mapping[str, str]) -> bytes:
+    message = external_auth_pb2.CheckResponse()
+    fields = message.dynamic_metadata.fields
+    for name, value in metadata.items():
+        fields[name].string_value = _encodable(value)
+    return bytes(message.SerializeToString())
 
 
 def _allowed(allow: Allow) -> external_auth_pb2.CheckResponse:
