@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stepguard_service.core.credentials import Presented, read_credentials
+from stepguard_service.core.credentials import read_credentials
 from stepguard_service.core.model import Scheme
 
 GOOD = {
@@ -20,7 +20,8 @@ GOOD = {
 def test_one_good_credential(value: str, scheme: Scheme, token: str) -> None:
     """A scheme, spaces, one token68."""
     presented = read_credentials({"authorization": value})
-    assert (presented.scheme, presented.token, presented.several) == (scheme, token, False)
+    assert presented.scheme is scheme
+    assert (presented.authorization.token, presented.authorization.several) == (token, False)
 
 
 MALFORMED = {
@@ -41,7 +42,7 @@ def test_a_known_scheme_without_one_token68(value: str) -> None:
     """The scheme is known, so that the answer can go into its challenge; there is no token."""
     presented = read_credentials({"authorization": value})
     assert presented.scheme is not None
-    assert (presented.token, presented.several) == ("", False)
+    assert (presented.authorization.token, presented.authorization.several) == ("", False)
 
 
 UNKNOWN = {
@@ -74,19 +75,21 @@ SEVERAL = {
 def test_several_values(value: str, scheme: Scheme) -> None:
     """Envoy joins lines by commas, which no token68 has."""
     presented = read_credentials({"authorization": value})
-    assert (presented.scheme, presented.several, presented.token) == (scheme, True, "")
+    assert presented.scheme is scheme
+    assert (presented.authorization.several, presented.authorization.token) == (True, "")
 
 
 def test_the_proof_is_the_dpop_header() -> None:
     """Without white space around it; empty where there is none."""
     assert read_credentials({"dpop": " a.b.c "}).proof == "a.b.c"
-    assert read_credentials({}) == Presented(None, several=False, token="", length=0, proof="")
+    assert read_credentials({}).proof == ""
 
 
 @given(st.dictionaries(st.sampled_from(["authorization", "dpop"]), st.text() | st.text("DPoPBearer ,.=\tab")))
 def test_any_headers_can_be_read(headers: dict[str, str]) -> None:
     """Any values give one scheme or none, and a token only where there is exactly one credential of token68."""
     presented = read_credentials(headers)
-    assert not presented.token or (presented.scheme is not None and not presented.several)
-    assert presented.token in headers.get("authorization", "")
-    assert presented.token.isascii()
+    token = presented.authorization.token
+    assert not token or (presented.scheme is not None and not presented.authorization.several)
+    assert token in headers.get("authorization", "")
+    assert token.isascii()

@@ -77,7 +77,7 @@ def allowance(
         if anonymous:
             removing.append("authorization")
         elif verified is not None and verified.facts.presented.scheme is Scheme.DPOP:
-            setting.append(("authorization", f"Bearer {verified.facts.presented.token}"))
+            setting.append(("authorization", f"Bearer {verified.facts.presented.authorization.token}"))
     elif authorization is UpstreamAuthorization.REMOVE:
         removing.append("authorization")
     if hide_proof or authorization is not UpstreamAuthorization.KEEP:

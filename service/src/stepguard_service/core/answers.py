@@ -188,7 +188,7 @@ def _metadata(
     verified: Verified | None = None,
 ) -> dict[str, str]:
     """Dynamic metadata. Whose the request is stands in it only where credentials passed rows 6 to 23."""
-    metadata = {"decision": outcome.value, "reason": reason.value}
+    metadata: dict[str, str] = {"decision": outcome, "reason": reason}
     if rule is not None:
         metadata["policy"] = rule.policy.name
         metadata["rule"] = rule.name

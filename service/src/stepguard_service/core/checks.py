@@ -5,7 +5,7 @@ passed everything before it. A check gives None where it is satisfied, else the 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from stepguard_service.core.credentials import Presented
 from stepguard_service.core.model import AccessToken, Proof, Rule, Scheme
@@ -13,9 +13,8 @@ from stepguard_service.core.reasons import Reason
 from stepguard_service.limits import PROOF_LENGTH, TOKEN_LENGTH
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """A verified token, how it was presented and under which rule."""
+class Facts(NamedTuple):
+    """A verified token, how it was presented and under which rule: a tuple, because every request makes one."""
 
     rule: Rule
     presented: Presented
@@ -26,8 +25,7 @@ class Facts:
     """Whether this replica can make and check nonces."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proven:
+class Proven(NamedTuple):
     """A verified token with a verified proof."""
 
     token: AccessToken
@@ -44,17 +42,17 @@ def has_credentials(presented: Presented, _: int) -> Reason | None:
 
 def has_one_credential(presented: Presented, _: int) -> Reason | None:
     """Row 7 (RFC 6750 §3.1, RFC 9449 §7.2): one Authorization value."""
-    return Reason.AMBIGUOUS_CREDENTIALS if presented.several else None
+    return Reason.AMBIGUOUS_CREDENTIALS if presented.authorization.several else None
 
 
 def is_well_formed(presented: Presented, _: int) -> Reason | None:
     """Row 8 (RFC 9449 §7.1): the scheme, spaces, one token68."""
-    return None if presented.token else Reason.MALFORMED_AUTHORIZATION
+    return None if presented.authorization.token else Reason.MALFORMED_AUTHORIZATION
 
 
 def is_not_too_long(presented: Presented, _: int) -> Reason | None:
     """Row 9: bounded headers. The proof counts only where it will be looked at."""
-    if presented.length > TOKEN_LENGTH:
+    if presented.authorization.length > TOKEN_LENGTH:
         return Reason.TOKEN_TOO_LONG
     too_long = presented.scheme is Scheme.DPOP and len(presented.proof) > PROOF_LENGTH
     return Reason.PROOF_TOO_LONG if too_long else None

@@ -5,9 +5,8 @@ so that a request which the first check refuses costs no signature.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from stepguard_service.core.checks import (
     BINDING_CHECKS,
@@ -23,7 +22,7 @@ from stepguard_service.core.path_index import Entry
 from stepguard_service.core.place import Place
 from stepguard_service.core.query import decode_query
 from stepguard_service.core.reasons import Reason
-from stepguard_service.core.slow import Need, NeedIntrospection, NeedKeys
+from stepguard_service.core.slow import Need
 
 Subject = TypeVar("Subject")
 Check = Callable[[Subject, int], Reason | None]
@@ -64,24 +63,21 @@ class Watch(Protocol):
         """One check by its name; `reason` is None where it passed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """Credentials that passed rows 6 to 23. `proof` is None under Bearer."""
 
     facts: Facts
     proof: Proof | None
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(NamedTuple):
     """Everything passed but the replay check. `verified` is None where the rule is Anonymous."""
 
     entry: Entry
     verified: Verified | None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """The first thing that failed, under which candidate, and the credentials where they were good."""
 
     reason: Reason
@@ -92,9 +88,8 @@ class Refused:
 Verdict = Granted | Refused | Need
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One request to decide about at `now`, in Unix seconds."""
+class Case(NamedTuple):
+    """One request to decide about at `now`, in Unix seconds. These are tuples because every request makes them."""
 
     place: Place
     presented: Presented
@@ -134,16 +129,16 @@ def decide(case: Case) -> Verdict:
 def _chosen(entry: Entry, case: Case, known: Verified | None) -> Verdict:
     _note(case, entry, Considered.CHOSEN)
     match entry.rule.access:
-        case Access.DENIED:
-            return Refused(Reason.ACCESS_DENIED, entry)
-        case Access.ANONYMOUS:
-            return Granted(entry, None)
         case Access.AUTHENTICATED:
             verified = known or _judge(entry, case)
             if not isinstance(verified, Verified):
                 return verified
             reason = _first_failure(REQUIREMENT_CHECKS, verified.facts, case)
             return Granted(entry, verified) if reason is None else Refused(reason, entry, verified)
+        case Access.ANONYMOUS:
+            return Granted(entry, None)
+        case Access.DENIED:
+            return Refused(Reason.ACCESS_DENIED, entry)
 
 
 def _judge(entry: Entry, case: Case) -> Verified | Refused | Need:
@@ -152,10 +147,8 @@ def _judge(entry: Entry, case: Case) -> Verified | Refused | Need:
     if (reason := _first_failure(CREDENTIAL_CHECKS, presented, case)) is not None:
         return Refused(reason, entry)
     token = evidence.token(policy)
-    if isinstance(token, NeedKeys | NeedIntrospection):
-        return token
-    if isinstance(token, Rejected):
-        return _rejected("token_is_good", token, entry=entry, case=case)
+    if not isinstance(token, AccessToken):
+        return _rejected("token_is_good", token, entry=entry, case=case) if isinstance(token, Rejected) else token
     _passed("token_is_good", case)
     facts = Facts(
         rule=entry.rule,
@@ -178,10 +171,11 @@ def _judge(entry: Entry, case: Case) -> Verified | Refused | Need:
 
 
 def _first_failure(checks: tuple[Check[Subject], ...], subject: Subject, case: Case) -> Reason | None:
+    now, watch = case.now, case.watch
     for check in checks:
-        reason = check(subject, case.now)
-        if case.watch is not None:
-            case.watch.checked(check.__name__, reason)
+        reason = check(subject, now)
+        if watch is not None:
+            watch.checked(check.__name__, reason)
         if reason is not None:
             return reason
     return None

@@ -1,7 +1,7 @@
 """Where a request arrives: its host's rules and its path in normal form (docs/decisions.md, rows 1 to 3c)."""
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from stepguard_policy.hosts import Authority, HostRefused, parse_authority
 from stepguard_policy.paths import PathRefused
@@ -11,8 +11,7 @@ from stepguard_service.core.model import Policy, Request, ResourceMetadata
 from stepguard_service.core.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A request to a host of ours, in the form in which rules and conditions see it."""
 
     request: Request
@@ -25,23 +24,20 @@ class Place:
     """As received."""
 
 
-@dataclass(frozen=True, slots=True)
-class Nowhere:
+class Nowhere(NamedTuple):
     """A request that no rule can govern. `rules` are those of its host where that is known."""
 
     reason: Reason
     rules: HostRules | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Preflight:
+class Preflight(NamedTuple):
     """A CORS preflight of a listed origin: answered by the application or a filter behind us."""
 
     rules: HostRules
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """The RFC 9728 document of a policy."""
 
     policy: Policy

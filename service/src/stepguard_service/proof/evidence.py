@@ -71,14 +71,16 @@ class RequestEvidence:
         return self._proof
 
     def _verify_token(self, policy: Policy) -> AccessToken | Rejected | Need:
-        found = self._verifiers.token(self._presented.token, policy, self._now)
+        found = self._verifiers.token(self._presented.authorization.token, policy, self._now)
         match found:
             case NeedKeys():
                 return self._after_keys(found)
             case NeedIntrospection():
                 return self._after_introspection(found, policy)
             case AccessToken(issuer=issuer) if issuer.introspection is not None and issuer.introspection.always:
-                return self._after_introspection(NeedIntrospection(issuer, self._presented.token), policy, jwt=found)
+                return self._after_introspection(
+                    NeedIntrospection(issuer, self._presented.authorization.token), policy, jwt=found
+                )
             case _:
                 return found
 
