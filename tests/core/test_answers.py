@@ -56,6 +56,34 @@ def _audited(one: Any = None, **fields: Any) -> Deciding:
     return Deciding(rule_set(host_rules(candidate(one or rule(of=of)), allow_origins=frozenset({ORIGIN}))))
 
 
+# --- row 1a ---------------------------------------------------------------------------------------------------------
+
+AUTHORITIES = {
+    "a name": ("api.example.com", True),
+    "another case, a port, a trailing dot": ("API.Example.COM.:443", True),
+    "empty": ("", False),
+    "userinfo": ("user@api.example.com", False),
+    "two hosts": ("api.example.com,other.example", False),
+    "a semicolon": ("api.example.com;x", False),
+    "a path": ("api.example.com/x", False),
+    "a space": ("api.example.com ", False),
+    "no host": (":443", False),
+    "no port after the colon": ("api.example.com:", False),
+    "a port that is none": ("api.example.com:99999", False),
+    "an empty label": ("api..example.com", False),
+    "beyond ASCII": ("äpi.example.com", False),
+    "an IPv6 address without brackets": ("::1", False),
+    "very long": ("a" * 60_000, False),
+}
+
+
+@pytest.mark.parametrize(("authority", "known"), AUTHORITIES.values(), ids=AUTHORITIES.keys())
+def test_an_authority_is_a_host_with_an_optional_port(authority: str, *, known: bool) -> None:
+    """Row 1a: a real Envoy lets many others through."""
+    answer = _deciding().answer(request(authority=authority))
+    assert answer.reason is (Reason.NO_CREDENTIALS if known else Reason.BAD_AUTHORITY)
+
+
 # --- row 3b -----------------------------------------------------------------------------------------------------------
 
 

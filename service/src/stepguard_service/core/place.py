@@ -44,15 +44,19 @@ class Document(NamedTuple):
     metadata: ResourceMetadata
 
 
+_LONGEST_AUTHORITY = 300
+"""More than any name with a dot and a port has; nothing longer is kept."""
+
 _host_of = lru_cache(maxsize=1024)(parse_authority)
-"""Few authorities are asked for again and again; most of what a stranger sends is not kept for long."""
+"""Few authorities are asked for again and again."""
 
 
 def locate(request: Request, rules: RuleSet) -> Place | Nowhere | Preflight | Document:
     """Find the host's rules and bring the path into the form in which they are written."""
     if not request.target.startswith("/"):
         return Nowhere(Reason.MALFORMED_REQUEST)
-    authority: Authority | HostRefused = _host_of(request.authority)
+    text = request.authority
+    authority: Authority | HostRefused = _host_of(text) if len(text) <= _LONGEST_AUTHORITY else parse_authority(text)
     if isinstance(authority, HostRefused):
         return Nowhere(Reason.BAD_AUTHORITY)
     found = rules.find(authority.host)
