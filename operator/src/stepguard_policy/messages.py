@@ -52,8 +52,6 @@ def _message(found: ErrorDetails, model: type[Model]) -> str:
         return "is required"
     if kind == "extra_forbidden":
         return unknown_field(str(found["loc"][-1]), _fields(model, found["loc"][:-1]))
-    if found["input"] is None:
-        return "is empty: give it a value or leave it out"
     if kind in _TYPES:
         return f"must be {_TYPES[kind]}"
     return _bound(kind, context) or found["msg"]

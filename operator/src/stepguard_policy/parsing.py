@@ -1,7 +1,7 @@
 """From the plain data of one object to a Resource; everything that is wrong with it becomes a Problem."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -164,12 +164,18 @@ class _Parser:
     def _spec(self, kind: str, value: Mapping[Any, Any]) -> tuple[Model | None, tuple[Problem, ...]]:
         spec = value.get("spec")
         if not isinstance(spec, Mapping):
-            said = "is required" if spec is None else "must be a map of fields"
-            return None, (self._problem("spec", said),)
+            return None, (self._problem("spec", "is required" if spec is None else "must be a map of fields"),)
+        empty = dict.fromkeys(_empty_fields("spec", spec), "is empty: give it a value or leave it out")
         try:
-            return _model(kind).model_validate(spec), ()
+            valid = _model(kind).model_validate(spec)
         except ValidationError as error:
-            return None, tuple(self._problem(f"spec{place}", said) for place, said in describe(error, _model(kind)))
+            said = [(f"spec{path}", message) for path, message in describe(error, _model(kind))]
+        else:
+            if not empty:
+                return valid, ()
+            said = []
+        found = [*empty.items(), *((path, message) for path, message in said if path not in empty)]
+        return None, tuple(self._problem(path, message) for path, message in found)
 
     def _refuse_unknown(self, path: str, found: Mapping[Any, Any], known: frozenset[str]) -> None:
         for key in found:
@@ -187,6 +193,21 @@ class _Parser:
 
 def _model(kind: str) -> type[StepUpPolicySpec] | type[TokenIssuerSpec]:
     return StepUpPolicySpec if kind == "StepUpPolicy" else TokenIssuerSpec
+
+
+def _empty_fields(path: str, value: object) -> Iterator[str]:
+    """Fields that are null: the API server drops them unseen, and a forgotten `require:` would ask for nothing."""
+    match value:
+        case None:
+            yield path
+        case Mapping():
+            for name, inner in value.items():
+                yield from _empty_fields(f"{path}.{name}", inner)
+        case list():
+            for index, inner in enumerate(value):
+                yield from _empty_fields(f"{path}[{index}]", inner)
+        case _:
+            pass
 
 
 def _accepted(kind: str, value: Mapping[Any, Any]) -> Accepted[Any] | None:

@@ -143,7 +143,8 @@ def _documents(file: str, text: str, problems: list[Problem]) -> Iterator[Docume
 def _syntax_problem(file: str, text: str, error: yaml.YAMLError) -> Problem:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         said = ", ".join(filter(None, (error.problem, error.context)))
-        return Problem(file, error.problem_mark.line + 1, "", f"is not YAML: {said}")
+        line = min(error.problem_mark.line, text.count("\n")) + 1
+        return Problem(file, line, "", f"is not YAML: {said}")
     if isinstance(error, yaml.reader.ReaderError):
         line = text[: error.position].count("\n") + 1
         return Problem(file, line, "", f"is not YAML: {error.reason}")
