@@ -14,6 +14,7 @@ from tests.support.bank import HOST, Bank, policy_document, rule
 from tests.support.checks import Caller, Verdict, check_request, read_response
 from tests.support.clock import clock_now
 from tests.support.http_server import Reply
+from tests.support.live_policies import bearer, introspecting, signed, token_issuer
 from tests.support.processes import wait_until
 from tests.support.service import service
 from tests.support.tokens import AUDIENCE, ClientKey, Signer, jwk_set
@@ -28,25 +29,6 @@ def server() -> Iterator[AuthorizationServer]:
     """An authorization server that signs with the first key."""
     with AuthorizationServer(FIRST) as running:
         yield running
-
-
-def token_issuer(server: AuthorizationServer, name: str = "main", **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "stepguard.dev/v1alpha1",
-        "kind": "TokenIssuer",
-        "metadata": {"name": name},
-        "spec": {"issuer": server.issuer, "audiences": [AUDIENCE], "jwks": {"uri": server.jwks_uri}, **spec},
-    }
-
-
-def introspecting(server: AuthorizationServer, **spec: Any) -> dict[str, Any]:
-    settings = {
-        "endpoint": server.introspection_endpoint,
-        "clientId": "stepguard",
-        "clientSecretRef": {"name": "as-client", "key": "secret"},
-        **spec,
-    }
-    return token_issuer(server, introspection=settings)
 
 
 @pytest.fixture
@@ -68,14 +50,6 @@ def running(bank: Bank, secrets: Path) -> Iterator[Whole]:
 def caller(running: Whole) -> Caller:
     """A client of it."""
     return running.caller
-
-
-def bearer(token: str, path: str = "/accounts") -> bytes:
-    return check_request("GET", path, headers={"authorization": f"Bearer {token}"})
-
-
-def signed(server: AuthorizationServer, signer: Signer, **claims: object) -> bytes:
-    return bearer(signer.access_token(clock_now(), claims={"iss": server.issuer, **claims}))
 
 
 def reason(verdict: Verdict) -> str:

@@ -59,6 +59,9 @@ class Life:
         """
         program = self._program
         tls = self._tls()
+        if program.traces is not None:
+            program.traces.open()
+            self._undo.append(program.traces.close)
         program.slow.open()
         self._undo.append(program.slow.close)
         self._open_stores()

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stepguard_service.authorize import Authorizer, Options
 from stepguard_service.proof.access_token import TokenVerifier
@@ -30,6 +31,7 @@ from stepguard_service.transport.gauges import Cache, Gauges
 from stepguard_service.transport.handler import CheckHandler
 from stepguard_service.transport.health import Health
 from stepguard_service.transport.inspection import Inspection
+from stepguard_service.transport.key_fetch import fetch_keys
 from stepguard_service.transport.nonce_file import NonceFile
 from stepguard_service.transport.operator_channel import OperatorAccess
 from stepguard_service.transport.policy_directory import PolicyDirectory
@@ -41,6 +43,9 @@ from stepguard_service.transport.server import SERVICE, Transport
 from stepguard_service.transport.slow_work import SlowWork
 from stepguard_service.transport.state_dir import StateDir
 from stepguard_service.transport.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from stepguard_service.transport.traces import Traces
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +62,7 @@ class Program:
     source: PolicyDirectory | PolicyStream
     inspection: Inspection
     transport: Transport
+    traces: "Traces | None"
 
 
 def assemble(settings: Settings, *, lines_dropped: Callable[[], int]) -> Program:
@@ -71,7 +77,9 @@ def assemble(settings: Settings, *, lines_dropped: Callable[[], int]) -> Program
         if isinstance(source, PolicyStream):
             source.report_soon()
 
-    slow = SlowWork(keys, secrets=SecretFiles(settings.secrets_dir), count=refreshed)
+    traces = _traces(settings)
+    fetch = traces.fetch(fetch_keys) if traces else fetch_keys
+    slow = SlowWork(keys, secrets=SecretFiles(settings.secrets_dir), count=refreshed, fetch=fetch)
     replay = _replay_store(settings.replay, telemetry)
     tokens = TokenVerifier(keys.lookup)
 
@@ -88,7 +96,8 @@ def assemble(settings: Settings, *, lines_dropped: Callable[[], int]) -> Program
         allow_on_replay_outage=settings.replay.on_outage is OnOutage.UNSAFE_ALLOW,
     )
     authorizer = Authorizer(rules, verifiers, options=options)
-    handler = CheckHandler(authorizer, replay, slow=slow, record=telemetry)
+    decides = traces.authorizer(authorizer) if traces else authorizer
+    handler = CheckHandler(decides, replay, slow=slow, record=telemetry)
 
     def nonce_key_ids() -> tuple[str, ...]:
         current = nonces()
@@ -115,7 +124,16 @@ def assemble(settings: Settings, *, lines_dropped: Callable[[], int]) -> Program
     )
     transport = _transport(settings.transport, handler, health, telemetry)
     telemetry.transport(transport.name)
-    return Program(health, telemetry, slow, replay, nonce_file, source, inspection, transport)
+    return Program(health, telemetry, slow, replay, nonce_file, source, inspection, transport, traces)
+
+
+def _traces(settings: Settings) -> "Traces | None":
+    """OpenTelemetry is imported only where it is asked for."""
+    if not settings.otlp_endpoint:
+        return None
+    from stepguard_service.transport.traces import Traces
+
+    return Traces(settings.otlp_endpoint, replica=settings.node_name)
 
 
 def _replay_store(settings: ReplaySettings, telemetry: Telemetry) -> ReplayStore:

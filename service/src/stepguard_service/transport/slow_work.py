@@ -9,13 +9,13 @@ import asyncio
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
 
 from stepguard_service.core.model import Introspection, Issuer
 from stepguard_service.core.slow import KeysLooked, Need, NeedIntrospection, NeedKeys, Unavailable, Waited
 from stepguard_service.limits import INTROSPECTIONS_IN_FLIGHT
-from stepguard_service.stores.keys import FetchedKeys, IssuerKeys, KeyStore
+from stepguard_service.stores.keys import FetchedKeys, IssuerKeys, KeySource, KeyStore, Parse
 from stepguard_service.transport.http_fetch import FetchFailed, HttpClient
 from stepguard_service.transport.introspection_answers import IntrospectionAnswers
 from stepguard_service.transport.introspection_desk import IntrospectionDesk
@@ -32,16 +32,26 @@ CountRefresh = Callable[[str, str], None]
 """(name of the TokenIssuer, `success` or `failure`): one fetch of its keys."""
 
 
+FetchKeys = Callable[[HttpClient, KeySource, Parse], Awaitable[FreshKeys | FetchFailed]]
+
+
 class SlowWork:
     """`open` starts its thread, `close` ends it. All other methods may be called from any thread and never wait."""
 
     def __init__(
-        self, keys: KeyStore, *, secrets: SecretFiles, count: CountRefresh, wall: Callable[[], float] = time.time
+        self,
+        keys: KeyStore,
+        *,
+        secrets: SecretFiles,
+        count: CountRefresh,
+        fetch: FetchKeys = fetch_keys,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.answers = IntrospectionAnswers()
         self._keys = keys
         self._secrets = secrets
         self._count = count
+        self._fetch = fetch
         self._wall = wall
         self._room = WaitingRoom()
         # Reading the system's CAs takes tens of milliseconds: once, before anything is served.
@@ -150,7 +160,7 @@ class SlowWork:
         client = HttpClient(held.source.ca_bundle, system=self._system, connections=_KEY_CONNECTIONS)
 
         async def fetch() -> FreshKeys | FetchFailed:
-            return await fetch_keys(client, held.source, self._keys.parse)
+            return await self._fetch(client, held.source, self._keys.parse)
 
         def noted(good: bool) -> None:  # noqa: FBT001 - the only thing there is to say
             for name in self._keys.names_of(held):
