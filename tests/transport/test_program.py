@@ -207,7 +207,7 @@ class Traffic:
     def __init__(self, port: int) -> None:
         self._caller = Caller(port)
         self.answered = 0
-        self.lost: list[grpc.RpcError] = []
+        self.lost: list[grpc.Call] = []
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(4)]
         for thread in self._threads:
@@ -249,6 +249,22 @@ def test_a_rolling_restart_loses_no_request(bank: Bank, tmp_path: Path, transpor
         traffic.end()
         assert started.process.wait() == 0
         assert traffic.lost == []
+
+
+@pytest.mark.parametrize("transport", ["aio", "fast"])
+def test_a_client_that_does_not_look_is_told_to_try_elsewhere(bank: Bank, tmp_path: Path, transport: str) -> None:
+    """UNAVAILABLE or CANCELLED (what gRPC's core answers to calls that cross its GOAWAY): never a wrong answer.
+
+    Envoy's `retry_on` has to name both, so that it asks another replica.
+    """
+    with service(bank.folder, tmp_path, "--drain-seconds", "1", "--transport", transport) as started:
+        traffic = Traffic(started.port)
+        wait_until(lambda: traffic.answered > 50, "traffic flows")
+        started.process.send(signal.SIGTERM)
+        assert started.process.wait() == 0
+        wait_until(lambda: len(traffic.lost) == 4, "every client noticed")
+        traffic.end()
+        assert {error.code() for error in traffic.lost} <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 
 def test_a_second_signal_cuts_the_drain_short(bank: Bank, tmp_path: Path) -> None:
