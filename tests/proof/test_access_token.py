@@ -230,6 +230,10 @@ def test_a_token_beyond_its_limit_is_not_looked_at(value: str) -> None:
     assert reason(verify(value, ASKING)) is Reason.TOKEN_TOO_LONG
 
 
+def test_a_token_as_long_as_allowed_is_looked_at() -> None:
+    assert reason(verify("x" * TOKEN_LENGTH)) is Reason.TOKEN_MALFORMED
+
+
 def test_a_proof_is_no_access_token() -> None:
     """J10: even one by the issuer's own key, with all claims of a token."""
     claims = json.loads(jwt.utils.base64url_decode(BODY))

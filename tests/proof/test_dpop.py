@@ -52,7 +52,7 @@ def reason(outcome: Proof | Rejected) -> Reason:
 
 def fresh(nonce: str) -> float | None:
     """The one good nonce is 7 seconds old."""
-    return 7.0 if nonce == "good" else None
+    return 7.0 if nonce.encode() == b"good" else None
 
 
 def ecdsa_key() -> ec.EllipticCurvePrivateKey:
@@ -245,7 +245,8 @@ TEXT_FAULTS: Final[dict[str, tuple[str, Reason]]] = {
     "two proofs, joined as Envoy does": (f"{GOOD},{GOOD}", Reason.PROOF_REPEATED),
     "a comma at the end": (f"{GOOD},", Reason.PROOF_REPEATED),
     "only a comma": (",", Reason.PROOF_REPEATED),
-    "more characters than allowed": ("x" * (PROOF_LENGTH + 1), Reason.PROOF_TOO_LONG),
+    "as long as allowed": ("x" * PROOF_LENGTH, Reason.PROOF_MALFORMED),
+    "one character too long": ("x" * (PROOF_LENGTH + 1), Reason.PROOF_TOO_LONG),
     "a megabyte": (f"{HEAD}.{'A' * 1024 * 1024}.{SIGNATURE}", Reason.PROOF_TOO_LONG),
     "two segments": (f"{HEAD}.{BODY}", Reason.PROOF_MALFORMED),
     "five segments": (f"{HEAD}.{BODY}.{BODY}.{BODY}.{SIGNATURE}", Reason.PROOF_MALFORMED),

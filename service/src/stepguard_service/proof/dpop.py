@@ -162,9 +162,10 @@ def _read_claims(members: Mapping[str, object]) -> _Claims | Rejected:
 
 def _read_header(segment: str) -> ProofHeader | Rejected:
     header = decode_header(segment)
-    fault = header if isinstance(header, Malformed) else check_header(header)
-    if isinstance(header, Malformed) or fault is not None:
-        return Rejected(Reason.PROOF_MALFORMED, "" if fault is None else fault.detail)
+    if isinstance(header, Malformed):
+        return Rejected(Reason.PROOF_MALFORMED, header.detail)
+    if (fault := check_header(header)) is not None:
+        return Rejected(Reason.PROOF_MALFORMED, fault.detail)
 
     # (4) Its type: exactly this text.
     if header.get("typ") != "dpop+jwt":
