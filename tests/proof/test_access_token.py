@@ -184,10 +184,14 @@ TEXTS: Final = {
     "one word": "opaque",
     "three words with dots": "abc.def.ghi",
     "random text with a dot": "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU",
+    "a header that is an empty object": f"{base64url(b'{}')}.{BODY}.{SIGNATURE}",
     "a header that is an array": f"{base64url(b'[]')}.{BODY}.{SIGNATURE}",
     "a header alone": HEAD,
 }
 BROKEN_JWTS: Final = {
+    "a header parameter twice": SIGNER.key.compact('{"typ":"at+jwt","alg":"none","alg":"ES256"}', {}),
+    "a header parameter that is NaN": SIGNER.key.compact('\n{ "alg":"ES256","x":NaN}\n', {}),
+    "a header nested 100 deep": SIGNER.key.compact('{"alg":"ES256","x":' + "[" * 100 + "]" * 100 + "}", {}),
     "two segments": f"{HEAD}.{BODY}",
     "no signature": f"{HEAD}.{BODY}.",
     "no claims": f"{HEAD}..{SIGNATURE}",
