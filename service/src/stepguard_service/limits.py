@@ -83,12 +83,14 @@ RSA_EXPONENT_BITS = 64
 """Of the public exponent: OpenSSL's own bound for large moduli, for the same reason."""
 
 PROOF_HEADER_CACHE_ENTRIES = 8 * 1024
-PROOF_HEADER_CACHE_BYTES = 4 * 1024 * 1024
-"""Sum of the encoded headers' lengths."""
+"""Measured: 3 KiB each with its parsed key (P-256), so 24 MiB in all."""
 
-TOKEN_CACHE_ENTRIES = 16 * 1024
-TOKEN_CACHE_BYTES = 8 * 1024 * 1024
-"""Sum of the tokens' lengths."""
+PROOF_HEADER_CACHE_BYTES = 4 * 1024 * 1024
+"""Sum of the encoded headers' lengths: keeps those of large RSA keys within the same memory."""
+
+TOKEN_CACHE_ENTRIES = 8 * 1024
+TOKEN_CACHE_BYTES = 4 * 1024 * 1024
+"""Sum of the tokens' lengths. Measured: with its claims each takes 7 to 8 times its length, so 32 MiB in all."""
 
 CHECK_REQUEST_LENGTH = 4 * 1024 * 1024
 """gRPC message: Envoy's largest header block (8 MiB) is far below what anybody configures."""
