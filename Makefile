@@ -38,6 +38,10 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+SECONDS ?= 600
+fuzz: install
+	@tools/fuzz $(SECONDS)
+
 kube-assets:
 	@tools/kube-assets
 
@@ -50,8 +54,12 @@ crds: install
 check-generated: crds proto
 	@git diff --exit-code -- protos/gen charts/stepguard/files/crds || { echo "check-generated: generated files differ from their sources; commit what 'make crds proto' wrote" >&2; exit 1; }
 
+PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock: install
-	$(BIN)/uv pip compile --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --all-extras --group dev pyproject.toml -o requirements/dev.txt
+	$(PIN) --all-extras --group dev pyproject.toml -o requirements/dev.txt
+	$(PIN) --extra service -c requirements/dev.txt pyproject.toml -o requirements/service.txt
+	$(PIN) --extra operator -c requirements/dev.txt pyproject.toml -o requirements/operator.txt
+	$(PIN) --group build -c requirements/dev.txt -o requirements/build.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
