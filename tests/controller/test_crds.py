@@ -13,7 +13,7 @@ from stepguard_policy.resources import API_VERSION
 from stepguard_policy.resources.crds import DEFINITIONS, main, render
 
 from tests.support.kubernetes import ControlPlane, control_plane
-from tests.support.resource_cases import GOOD, Case, accepted, bounds, changed, refused
+from tests.support.resource_cases import GOOD, Case, accepted, bounds, changed, examples, refused
 
 COMMITTED: Final = Path(__file__).parents[2] / "charts" / "stepguard" / "files" / "crds"
 NOW: Final = "2025-01-01T00:00:00Z"
@@ -133,6 +133,12 @@ def test_the_api_server_refuses_nonsense_with_its_field_and_a_sentence(answers: 
 @pytest.mark.parametrize("case", list(bounds()), ids=lambda case: case.name)
 def test_the_api_server_keeps_each_bound(answers: Answers, case: Case) -> None:
     assert f"spec.{case.where}" in answers(case)
+
+
+def test_the_examples_of_the_documentation_are_taken(plane: ControlPlane) -> None:
+    plane.kubectl("create", "namespace", "bank")
+    for example in map(yaml.safe_load, examples()):
+        plane.apply({**example, "metadata": {**example["metadata"], "name": "example"}, "status": None})
 
 
 def test_an_unknown_field_is_refused_under_strict_validation(plane: ControlPlane) -> None:

@@ -12,7 +12,7 @@ from stepguard_policy.documents import FILE_LENGTH, Loaded, Problem, Severity, l
 from stepguard_policy.resources import API_VERSION, IssuerResource, PolicyResource
 from stepguard_policy.yaml_reader import read_yaml
 
-from tests.support.resource_cases import DATA, GOOD
+from tests.support.resource_cases import DATA, GOOD, examples
 
 POLICY = """\
 apiVersion: stepguard.dev/v1alpha1
@@ -95,6 +95,11 @@ def test_a_list_of_objects_is_read_item_by_item(kind: str) -> None:
     loaded = parse_documents("f.yaml", text.encode())
     assert [found.name for found in loaded.resources] == ["payments", "other"]
     assert [(problem.line, problem.field) for problem in loaded.problems] == [(17, "spec.hosts[0]")]
+
+
+def test_the_examples_of_the_documentation_are_good() -> None:
+    loaded = [parse_documents("resources.md", example.encode()) for example in examples()]
+    assert [(found.problems, len(found.resources)) for found in loaded] == [((), 1), ((), 1)]
 
 
 def test_a_resource_knows_the_line_of_each_field() -> None:

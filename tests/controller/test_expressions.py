@@ -162,6 +162,12 @@ def test_it_is_known_whether_claims_are_mentioned(text: str, *, expected: bool) 
         pytest.param(r"request.path.matches('(\\pL{100}){2}')", "too large", id="a regular expression of 100 ms"),
         pytest.param(f"{NINE}.exists(x, request.path.matches('a'))", "(x)", id="one text searched in every iteration"),
         pytest.param(f"{NINE}.all(x, {NINE}.all(y, request.path.contains('a')))", "loops inside", id="nested searches"),
+        pytest.param(
+            f"{NINE}.exists(x, (x == 1 ? request.path : request.host).matches('a'))",
+            "must look at its variable (x)",
+            id="one text searched in every iteration, in disguise",
+        ),
+        pytest.param(f"{NINE}.exists(x, request.path.contains(request.host))", "(x)", id="one text looked for in vain"),
         pytest.param("request.query['a'].map(a, a + a).size() > 0", "numbers and times only", id="growth in a loop"),
         pytest.param(
             "claims.l.all(a, claims.l.all(b, a + b))", "numbers and times only", id="growth by untyped values"

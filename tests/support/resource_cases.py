@@ -56,6 +56,12 @@ def changed(spec: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return result
 
 
+def examples() -> list[str]:
+    """The YAML of docs/resources.md."""
+    page = (Path(__file__).parents[2] / "docs" / "resources.md").read_text(encoding="utf-8")
+    return re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+
+
 def accepted() -> tuple[Case, ...]:
     """What both must take, edges included."""
     longest = {"rules[0].when": "true".ljust(1024), "rules[0].matches[0].path.value": "/" + "a" * 1023}

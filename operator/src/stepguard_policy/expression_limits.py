@@ -52,20 +52,34 @@ def _call(node: Node, loops: tuple[str, ...]) -> Iterator[str]:
         yield from _matches(node, loops)
     if node.name == "bytes" and loops:
         yield "bytes cannot be used in loops"
-    if node.name in {"matches", "contains"} and len(loops) > 1:
-        yield f"{node.name} cannot be used in loops inside loops"
+    if node.name in {"matches", "contains"} and loops:
+        yield from _search(node, loops)
 
 
 def _matches(node: Node, loops: tuple[str, ...]) -> Iterator[str]:
-    subject, pattern = node.children[0], node.children[-1].text
+    pattern = node.children[-1].text
     if pattern is None:
         yield "matches needs its regular expression as a string literal"
     elif len(pattern) > PATTERN_LENGTH:
         yield f"a regular expression may have {PATTERN_LENGTH} characters"
     elif loops and regex_weight(pattern) > PATTERN_WEIGHT_IN_LOOPS:
         yield "a regular expression inside all, exists, exists_one, map or filter is too large"
-    if loops and loops[-1] not in subject.identifiers():
-        yield f"inside a loop, matches must look at its variable ({loops[-1]})"
+
+
+def _search(node: Node, loops: tuple[str, ...]) -> Iterator[str]:
+    """One text searched again and again costs as much as there are iterations; all elements once are never long."""
+    if len(loops) > 1:
+        yield f"{node.name} cannot be used in loops inside loops"
+    looked_at = node.children if node.name == "contains" else node.children[:1]
+    if not any(_is_part_of(loops[-1], text) for text in looked_at):
+        yield f"inside a loop, {node.name} must look at its variable ({loops[-1]})"
+
+
+def _is_part_of(variable: str, node: Node) -> bool:
+    """Whether it is the variable itself, or a field or an element of it."""
+    while node.kind is Kind.SELECT or (node.kind is Kind.CALL and node.name == "_[_]"):
+        node = node.children[0]
+    return node.kind is Kind.IDENTIFIER and node.name == variable
 
 
 def _collects(node: Node) -> bool:
