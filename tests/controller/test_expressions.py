@@ -162,6 +162,8 @@ def test_it_is_known_whether_claims_are_mentioned(text: str, *, expected: bool) 
         pytest.param(r"request.path.matches('(\\pL{100}){2}')", "too large", id="a regular expression of 100 ms"),
         pytest.param(f"{NINE}.exists(x, request.path.matches('a'))", "(x)", id="one text searched in every iteration"),
         pytest.param(f"{NINE}.all(x, {NINE}.all(y, request.path.contains('a')))", "loops inside", id="nested searches"),
+        pytest.param(r"request.path.matches('a\u0000')", "must not contain NUL", id="a regular expression with a NUL"),
+        pytest.param("claims.l.exists(x, x.matches('a{300}'))", "too large", id="a large regular expression in a loop"),
         pytest.param(
             f"{NINE}.exists(x, (x == 1 ? request.path : request.host).matches('a'))",
             "must look at its variable (x)",
