@@ -34,6 +34,11 @@ def ended(directory: Path, *flags: str | Path) -> Process:
         return process
 
 
+def complaints(process: Process) -> list[str]:
+    """The lines on standard error that are for people: all but the log."""
+    return [line for line in process.stderr.splitlines() if not line.startswith("{")]
+
+
 def on_loopback(bank: Bank) -> list[str | Path]:
     """Flags of a service on free ports."""
     return ["--policies", bank.folder, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
@@ -63,7 +68,7 @@ def test_a_folder_with_errors_is_told_one_a_line(bank: Bank, tmp_path: Path) -> 
     bank.write("b.yaml", "kind: [")
     process = ended(tmp_path, *on_loopback(bank))
     assert process.popen.returncode == 2
-    *errors, last = process.stderr.splitlines()
+    *errors, last = complaints(process)
     assert [Path(error.removeprefix("stepguard-service: ").partition(":")[0]).name for error in errors] == [
         "a.yaml",
         "b.yaml",
@@ -80,7 +85,7 @@ def test_a_port_in_use_is_told_in_one_line(bank: Bank, tmp_path: Path, flag: str
         address = f"127.0.0.1:{other.getsockname()[1]}"
         process = ended(tmp_path, *on_loopback(bank), flag, address)
     assert process.popen.returncode == 1
-    (line,) = [line for line in process.stderr.splitlines() if not line.startswith("{")]
+    (line,) = complaints(process)
     assert line == f"stepguard-service: {flag} {address}: address already in use"
 
 

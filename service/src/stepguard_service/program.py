@@ -11,7 +11,6 @@ from stepguard_service.settings import Settings
 from stepguard_service.stores.replay_redis import RedisReplayStore
 from stepguard_service.transport.admin import AdminServer, Probes
 from stepguard_service.transport.debug_socket import DebugSocket
-from stepguard_service.transport.policy_directory import PolicyDirectory
 from stepguard_service.transport.server import ListenError, probe
 from stepguard_service.transport.tls import ServerTls, TlsError
 from stepguard_service.wiring import Program
@@ -115,8 +114,7 @@ class Life:
             raise StartError(BAD_CONFIGURATION, *problems)
 
     def _load_policies(self) -> None:
-        source = self._program.source
-        if isinstance(source, PolicyDirectory) and (errors := source.load()):
+        if errors := self._program.source.load():
             count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
             raise StartError(BAD_CONFIGURATION, *errors, f"--policies {self._settings.source}: {count}, not started")
 

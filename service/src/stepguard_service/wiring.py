@@ -1,7 +1,7 @@
 """The one place where the program is put together: what every part needs is handed to it here."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,11 +30,10 @@ from stepguard_service.transport.aio import AioTransport
 from stepguard_service.transport.gauges import Cache, Gauges
 from stepguard_service.transport.handler import CheckHandler
 from stepguard_service.transport.health import Health
-from stepguard_service.transport.inspection import Inspection
+from stepguard_service.transport.inspection import Inspection, LastReload
 from stepguard_service.transport.key_fetch import fetch_keys
 from stepguard_service.transport.nonce_file import NonceFile
 from stepguard_service.transport.operator_channel import OperatorAccess
-from stepguard_service.transport.policy_directory import PolicyDirectory
 from stepguard_service.transport.policy_stream import PolicyStream
 from stepguard_service.transport.report import Enforcement
 from stepguard_service.transport.rules_loader import RulesLoader
@@ -51,6 +50,21 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where policies come from: a folder or the operator.
+
+    `load` puts them in force before anything is served, or says in lines why that cannot be. `changed` hears that
+    something about this replica has changed.
+    """
+
+    load: Callable[[], Sequence[str]]
+    start: Callable[[], None]
+    stop: Callable[[], None]
+    changed: Callable[[], None]
+    last_reload: Callable[[], LastReload | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """Every part of a service, connected and not yet started."""
 
@@ -59,7 +73,7 @@ class Program:
     slow: SlowWork
     replay: ReplayStore
     nonces: NonceFile | None
-    source: PolicyDirectory | PolicyStream
+    source: Source
     inspection: Inspection
     transport: Transport
     traces: "Traces | None"
@@ -74,8 +88,7 @@ def assemble(settings: Settings, *, lines_dropped: Callable[[], int]) -> Program
 
     def refreshed(issuer: str, result: str) -> None:
         telemetry.jwks_refreshed(issuer, result)
-        if isinstance(source, PolicyStream):
-            source.report_soon()
+        source.changed()
 
     traces = _traces(settings)
     fetch = traces.fetch(fetch_keys) if traces else fetch_keys
@@ -91,11 +104,7 @@ def assemble(settings: Settings, *, lines_dropped: Callable[[], int]) -> Program
     nonce_file = NonceFile(settings.nonce_keys) if settings.nonce_keys else None
     nonces = _nonces(settings, nonce_file)
     verifiers = Verifiers(token=tokens.verify, certificate_source=settings.client_certificate, nonces=nonces)
-    options = Options(
-        allow_unmatched_hosts=settings.unmatched_hosts is UnmatchedHosts.UNSAFE_ALLOW,
-        allow_on_replay_outage=settings.replay.on_outage is OnOutage.UNSAFE_ALLOW,
-    )
-    authorizer = Authorizer(rules, verifiers, options=options)
+    authorizer = Authorizer(rules, verifiers, options=_options(settings))
     decides = traces.authorizer(authorizer) if traces else authorizer
     handler = CheckHandler(decides, replay, slow=slow, record=telemetry)
 
@@ -104,9 +113,7 @@ def assemble(settings: Settings, *, lines_dropped: Callable[[], int]) -> Program
         return current.ids if current else ()
 
     enforcement = Enforcement(loader, replay, slow.states, nonce_key_ids)
-    source = _source(settings, loader, enforcement)
-    if isinstance(source, PolicyStream):
-        telemetry.operator_connected.set_function(lambda: float(source.connected))
+    source = _source(settings, loader, enforcement, telemetry)
     caches: dict[str, Cache] = {
         "token": tokens.cache,
         "proof_header": verifiers.proof_headers,
@@ -119,7 +126,7 @@ def assemble(settings: Settings, *, lines_dropped: Callable[[], int]) -> Program
         keys=slow.states,
         replay=replay,
         nonce_key_ids=nonce_key_ids,
-        last_reload=lambda: source.last_reload if isinstance(source, PolicyDirectory) else None,
+        last_reload=source.last_reload,
         unsafe=settings.unsafe_switches,
     )
     transport = _transport(settings.transport, handler, health, telemetry)
@@ -134,6 +141,13 @@ def _traces(settings: Settings) -> "Traces | None":
     from stepguard_service.transport.traces import Traces
 
     return Traces(settings.otlp_endpoint, replica=settings.node_name)
+
+
+def _options(settings: Settings) -> Options:
+    return Options(
+        allow_unmatched_hosts=settings.unmatched_hosts is UnmatchedHosts.UNSAFE_ALLOW,
+        allow_on_replay_outage=settings.replay.on_outage is OnOutage.UNSAFE_ALLOW,
+    )
 
 
 def _replay_store(settings: ReplaySettings, telemetry: Telemetry) -> ReplayStore:
@@ -153,25 +167,45 @@ def _nonces(settings: Settings, file: NonceFile | None) -> Callable[[], NonceKey
     return lambda: own
 
 
-def _source(settings: Settings, loader: RulesLoader, enforcement: Enforcement) -> PolicyDirectory | PolicyStream:
+def _source(settings: Settings, loader: RulesLoader, enforcement: Enforcement, telemetry: Telemetry) -> Source:
     match settings.source:
         case Path() as folder:
-            return PolicyDirectory(folder, loader)
-        case OperatorSettings() as operator:
-            access = OperatorAccess(
-                addresses=operator.addresses,
-                ca=operator.ca,
-                server_name=operator.server_name,
-                token_file=operator.token_file,
-                client_cert=operator.client_cert,
-                client_key=operator.client_key,
-            )
-            return PolicyStream(
-                access,
-                enforcement,
-                node_name=settings.node_name,
-                state=StateDir(settings.state_dir) if settings.state_dir else None,
-            )
+            return _folder(folder, loader)
+        case OperatorSettings() as operators:
+            return _operators(operators, settings, enforcement, telemetry)
+
+
+def _folder(folder: Path, loader: RulesLoader) -> Source:
+    # Imported here: reading and compiling policies takes 15 MiB and half a second that push mode can do without.
+    from stepguard_service.transport.policy_directory import PolicyDirectory
+
+    directory = PolicyDirectory(folder, loader)
+    return Source(
+        load=directory.load,
+        start=directory.start,
+        stop=directory.stop,
+        changed=lambda: None,
+        last_reload=lambda: directory.last_reload,
+    )
+
+
+def _operators(
+    operators: OperatorSettings, settings: Settings, enforcement: Enforcement, telemetry: Telemetry
+) -> Source:
+    access = OperatorAccess(
+        addresses=operators.addresses,
+        ca=operators.ca,
+        server_name=operators.server_name,
+        token_file=operators.token_file,
+        client_cert=operators.client_cert,
+        client_key=operators.client_key,
+    )
+    state = StateDir(settings.state_dir) if settings.state_dir else None
+    stream = PolicyStream(access, enforcement, node_name=settings.node_name, state=state)
+    telemetry.operator_connected.set_function(lambda: float(stream.connected))
+    return Source(
+        load=tuple, start=stream.start, stop=stream.stop, changed=stream.report_soon, last_reload=lambda: None
+    )
 
 
 def _transport(kind: TransportKind, handler: CheckHandler, health: Health, telemetry: Telemetry) -> Transport:

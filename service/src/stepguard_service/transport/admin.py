@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6, socket
@@ -20,6 +21,9 @@ _IDLE_SECONDS: Final = 5
 
 _CONNECTIONS: Final = 32
 """Beyond them connections are closed at once; probes and scrapes need two or three."""
+
+_STOP_SECONDS: Final = 0.1
+"""How long the port may take to notice that it is to close."""
 
 _TEXT: Final = "text/plain; charset=utf-8"
 
@@ -56,7 +60,8 @@ class AdminServer:
             self._server = _Server(address, pages)
         except OSError as error:
             raise ListenError((error.strerror or str(error)).lower()) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="stepguard-admin", daemon=True)
+        serve = partial(self._server.serve_forever, poll_interval=_STOP_SECONDS)
+        self._thread = threading.Thread(target=serve, name="stepguard-admin", daemon=True)
 
     @property
     def port(self) -> int:

@@ -9,8 +9,16 @@ from stepguard_service.core.path_index import Entry
 from stepguard_service.stores.keys import IssuerKeys
 from stepguard_service.stores.replay import ReplayStore
 from stepguard_service.stores.rules import RuleStore
-from stepguard_service.transport.policy_directory import LastReload
 from stepguard_service.transport.rules_loader import RulesLoader
+
+
+@dataclass(frozen=True, slots=True)
+class LastReload:
+    """How the last reading of the folder went. `at` in Unix seconds."""
+
+    at: float
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ from stepguard_policy.compile import Compiler
 from stepguard_policy.compile.encode import snapshot_hash
 from stepguard_policy.resources import Problem
 
+from stepguard_service.transport.inspection import LastReload
 from stepguard_service.transport.policy_files import Reading, read_policies
 from stepguard_service.transport.rules_loader import RulesLoader
 
@@ -27,15 +27,6 @@ _LOOK_SECONDS: Final = 0.1
 _log = logging.getLogger(__name__)
 
 _Fingerprint = tuple[tuple[str, int, int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LastReload:
-    """How the last reading of the folder went. `at` in Unix seconds."""
-
-    at: float
-    errors: tuple[str, ...]
-    warnings: tuple[str, ...]
 
 
 class PolicyDirectory:
