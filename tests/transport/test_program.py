@@ -196,6 +196,17 @@ def test_dangerous_switches_are_logged_at_the_start(bank: Bank, tmp_path: Path) 
     assert any("--unmatched-hosts" in line["message"] and line["level"] == "warning" for line in lines)
 
 
+def test_the_decision_log_does_not_depend_on_the_log_level(bank: Bank, tmp_path: Path) -> None:
+    """--decision-log decides; everything else is quiet."""
+    with service(bank.folder, tmp_path, "--log-level", "error", "--decision-log", "denials") as started:
+        caller = Caller(started.port)
+        caller.check(check_request("GET", "/accounts"))
+        caller.close()
+        wait_until(lambda: "no_credentials" in started.process.stderr, "the denial is logged")
+        lines = [json.loads(line) for line in started.process.stderr.splitlines()]
+    assert [line["message"] for line in lines] == ["decision"]
+
+
 def test_an_edit_is_enforced_within_a_second_or_so(bank: Bank, tmp_path: Path) -> None:
     """While requests are answered."""
     with service(bank.folder, tmp_path) as started:

@@ -13,6 +13,7 @@ import stepguard_service.before_grpc  # noqa: F401 - it must be the first to be 
 from stepguard_service.program import BAD_CONFIGURATION, CANNOT_RUN, Life, StartError
 from stepguard_service.settings import LogFormat, LogSettings, Settings, help_text, parse
 from stepguard_service.transport.log import JsonFormatter, TextFormatter, Writer
+from stepguard_service.transport.telemetry import DECISIONS
 from stepguard_service.wiring import assemble
 
 _STOP: Final = (signal.SIGTERM, signal.SIGINT)
@@ -96,6 +97,8 @@ def _log_to_stderr(settings: LogSettings) -> Writer:
     writer = Writer(JsonFormatter() if settings.format is LogFormat.JSON else TextFormatter())
     logging.basicConfig(handlers=[writer], level=logging.WARNING)
     logging.getLogger("stepguard_service").setLevel(settings.level.value.upper())
+    # Which decisions are logged is --decision-log's to say, whatever the level of other lines.
+    logging.getLogger(DECISIONS).setLevel(logging.INFO)
     return writer
 
 

@@ -33,7 +33,10 @@ _LOGGED_METADATA: Final = ("iss", "sub", "client_id", "acr")
 
 _REFUSALS: Final = frozenset((Outcome.CHALLENGE, Outcome.DENY, Outcome.UNAVAILABLE))
 
-_decisions = log.logger("decision")
+DECISIONS: Final = "stepguard_service.decision"
+"""The logger of the decision log."""
+
+_decisions = logging.getLogger(DECISIONS)
 _faults = log.logger("fault")
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # the library's function has no types
@@ -142,8 +145,6 @@ def _logged(decision_log: DecisionLog) -> frozenset[Outcome]:
 
 
 def _log(request: Request | None, answer: Answer, seconds: float) -> None:
-    if not _decisions.isEnabledFor(logging.INFO):
-        return
     said = {name: answer.metadata[name] for name in _LOGGED_METADATA if name in answer.metadata}
     if (jkt := answer.metadata.get("jkt")) is not None:
         said["jkt_hash"] = short_hash(jkt)
