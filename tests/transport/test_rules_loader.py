@@ -1,5 +1,6 @@
 """Putting snapshots in force: whole or not at all, reusing what did not change, never weaker than what they ask."""
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,21 @@ from stepguard.policy.v1 import policy_pb2 as pb
 from stepguard_policy.compile import SCHEMA_VERSION as COMPILED_SCHEMA_VERSION
 from stepguard_policy.compile import snapshot_hash
 from stepguard_service.core.matching import HostRules
-from stepguard_service.core.model import Access, Mode
+from stepguard_service.core.model import (
+    Access,
+    ClaimHeader,
+    ConditionInput,
+    Discovery,
+    DpopSettings,
+    Introspection,
+    JwksUri,
+    Mode,
+    Origin,
+    PathMatching,
+    PathType,
+    Requirement,
+    UpstreamAuthorization,
+)
 from stepguard_service.proof.jwk import parse_jwk_set
 from stepguard_service.stores.keys import KeyStore
 from stepguard_service.stores.replay_memory import MemoryReplayStore
@@ -20,9 +35,11 @@ from stepguard_service.transport.report import Enforcement
 from stepguard_service.transport.rules_loader import RulesLoader
 from stepguard_service.transport.schema import SCHEMA_VERSION
 
-from tests.support.resources import HOST, compiled, issuer, issuer_spec, match, policy, policy_spec, rule
+from tests.support.resources import HOST, INTROSPECTION, compiled, issuer, issuer_spec, match, policy, policy_spec, rule
 
 OTHER = "other.example.com"
+
+GIVEN = ConditionInput("GET", "/a", HOST, {}, {}, {}, None)
 
 UNKNOWN = b"\xc0\x3e\x01"
 """A field that only a later version knows: number 1000, varint 1."""
@@ -92,6 +109,90 @@ def test_a_snapshot_comes_into_force_as_a_whole(loaded: Loaded) -> None:
     assert loaded.loader.in_force.policies == {one.name: one.hash for one in snapshot.policies}
     assert [state.name for state in loaded.keys.states(time.monotonic())] == ["main"]
     assert loaded.applied == 1
+
+
+def test_every_part_of_a_policy_arrives(loaded: Loaded) -> None:
+    """Each field where the core looks for it."""
+    spec = policy_spec(
+        rule(
+            "all",
+            match("/{id}", "GET", kind="Template"),
+            require={"dpop": "Required", "acrValues": ["a", "b"], "maxAge": "5m", "scopes": ["s"]},
+            when="request.method == 'GET'",
+        ),
+        audiences=["urn:narrow"],
+        mode="Audit",
+        origin={"host": "pay.example", "port": 8443},
+        dpop={"algorithms": ["ES256"], "proofMaxAge": "30s", "clockSkew": "3s", "nonce": "Required", "replay": "Skip"},
+        pathMatching={"ignoreCase": True, "encodedSlashes": "Keep", "parameters": "Drop"},
+        cors={"allowOrigins": ["https://app.example"]},
+        upstream={"authorization": "Bearer", "claims": [{"claim": "sub", "header": "x-auth-sub"}]},
+        protectedResourceMetadata={"resource": "https://pay.example:8443"},
+    )
+    assert loaded.loader.apply(compiled(policy("bank/payments", spec)).snapshot) is None
+    host = loaded.host()
+    (entry,) = host.entries
+    found = entry.rule.policy
+    assert (entry.path_type, entry.path, entry.method) == (PathType.TEMPLATE, "/{id}", "GET")
+    assert entry.rule.require == Requirement(dpop_required=True, acr_values=("a", "b"), max_age=300, scopes=("s",))
+    assert entry.rule.condition is not None
+    assert entry.rule.condition.evaluate(GIVEN) is True
+    assert not entry.rule.condition.mentions_claims
+    assert (found.name, found.mode, found.audiences) == ("bank/payments", Mode.AUDIT, frozenset({"urn:narrow"}))
+    assert found.origin == Origin(scheme="https", port=8443, host="pay.example")
+    assert found.dpop == DpopSettings(("ES256",), 30, 3, nonce_required=True, skip_replay=True)
+    assert host.path_matching == PathMatching(ignore_case=True, keep_encoded_slashes=True, drop_parameters=True)
+    assert host.allow_origins == {"https://app.example"}
+    assert "x-auth-sub" in host.stripped
+    assert found.authorization is UpstreamAuthorization.BEARER
+    assert found.claim_headers == (ClaimHeader("sub", "x-auth-sub"),)
+    assert found.resource_metadata is not None
+    assert json.loads(found.resource_metadata.document)["resource"] == "https://pay.example:8443"
+
+
+def test_every_part_of_an_issuer_arrives(loaded: Loaded) -> None:
+    """Each field where the verifiers look for it."""
+    spec = issuer_spec(
+        audiences=["urn:a"],
+        algorithms=["ES256"],
+        tokenTypes=["at+jwt", "JWT"],
+        clockSkew="7s",
+        requiredClaims=["jti"],
+        jwks={"uri": "https://as.example/jwks", "refreshInterval": "2m"},
+        introspection={**INTROSPECTION, "use": "Always", "cacheTTL": "9s", "requiredClaims": ["sub"]},
+    )
+    loaded.loader.apply(compiled(policy(), issuer(spec=spec)).snapshot)
+    found = loaded.host().policies[0].opaque_issuer
+    assert found is not None
+    assert (found.name, found.issuer, found.audiences) == ("main", "https://as.example", frozenset({"urn:a"}))
+    assert found.algorithms == {"ES256"}
+    assert found.token_types == {"at+jwt", "jwt"}
+    assert found.clock_skew == 7
+    assert set(found.required_claims) == {"exp", "jti"}
+    assert found.keys == JwksUri("https://as.example/jwks", 120)
+    assert found.introspection == Introspection(
+        "https://as.example/introspect",
+        "stepguard",
+        "as-client",
+        "secret",
+        True,
+        9,
+        ("sub",),  # noqa: FBT003 - `always`
+    )
+
+
+SOURCES: dict[str, tuple[dict[str, Any], object]] = {
+    "discovery": ({}, Discovery(600)),
+    "a URL": ({"jwks": {"uri": "https://as.example/k"}}, JwksUri("https://as.example/k", 600)),
+}
+
+
+@pytest.mark.parametrize(("fields", "keys"), SOURCES.values(), ids=SOURCES.keys())
+def test_every_source_of_keys_arrives(loaded: Loaded, fields: dict[str, Any], keys: object) -> None:
+    """Inline keys are what most other tests have."""
+    loaded.loader.apply(compiled(policy(), issuer(spec=issuer_spec(**fields))).snapshot)
+    (found,) = loaded.host().policies[0].issuers.values()
+    assert found.keys == keys
 
 
 def test_tables_that_did_not_change_are_used_again(loaded: Loaded) -> None:
