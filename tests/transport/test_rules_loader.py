@@ -171,13 +171,13 @@ def test_every_part_of_an_issuer_arrives(loaded: Loaded) -> None:
     assert set(found.required_claims) == {"exp", "jti"}
     assert found.keys == JwksUri("https://as.example/jwks", 120)
     assert found.introspection == Introspection(
-        "https://as.example/introspect",
-        "stepguard",
-        "as-client",
-        "secret",
-        True,
-        9,
-        ("sub",),  # noqa: FBT003 - `always`
+        endpoint="https://as.example/introspect",
+        client_id="stepguard",
+        secret_name="as-client",
+        secret_key="secret",
+        always=True,
+        cache_ttl=9,
+        required_claims=("sub",),
     )
 
 
