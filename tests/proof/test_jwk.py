@@ -1,6 +1,7 @@
 """Public keys in JSON: which are taken, which are refused, and what they are called (RFC 7517, 7518, 7638, 8037)."""
 
 import json
+from base64 import urlsafe_b64decode
 from typing import Any
 
 import pytest
@@ -23,6 +24,9 @@ OKP = ClientKey("EdDSA").key
 PRIME = 2**255 - 19
 SAME_KEY = ({name for name in ALGORITHMS if name[1] == "S" and name[0] != "E"}, {"EdDSA", "Ed25519"})
 PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
+
+
+POINT = b"".join(urlsafe_b64decode(f"{EC.public_jwk[name]}=") for name in ("x", "y"))
 
 
 def number(value: int) -> str:
@@ -58,6 +62,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no curve": (EC.public_jwk, {"crv": ABSENT}),
     "an unknown curve": (EC.public_jwk, {"crv": "secp256k1"}),
     "a curve that is a number": (EC.public_jwk, {"crv": 256}),
+    "a curve that is a list": (EC.public_jwk, {"crv": ["P-256"]}),
     "a larger curve than its coordinates": (EC.public_jwk, {"crv": "P-384"}),
     "no x": (EC.public_jwk, {"x": ABSENT}),
     "no y": (EC.public_jwk, {"y": ABSENT}),
@@ -65,6 +70,10 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a padded x": (EC.public_jwk, {"x": f"{EC.public_jwk['x']}="}),
     "an x of 31 octets": (EC.public_jwk, {"x": base64url(b"\1" * 31)}),
     "an x of 33 octets": (EC.public_jwk, {"x": base64url(b"\0" + b"\1" * 32)}),
+    "coordinates that are a point only together": (
+        EC.public_jwk,
+        {"x": base64url(POINT[:31]), "y": base64url(POINT[31:])},
+    ),
     "a point that is not on the curve": (EC.public_jwk, {"x": base64url(b"\1" * 32)}),
     "the point zero": (EC.public_jwk, {"x": base64url(b"\0" * 32), "y": base64url(b"\0" * 32)}),
     "a coordinate beyond the field": (EC.public_jwk, {"x": base64url(b"\xff" * 32)}),
@@ -220,6 +229,13 @@ def test_an_entry_that_is_no_object_is_skipped() -> None:
     keys = parse_jwk_set(json.dumps({"keys": [1, None, "x", [], Signer().jwk()]}).encode())
     assert isinstance(keys, KeySet)
     assert (len(keys.keys), len(keys.problems)) == (1, 4)
+
+
+def test_64_keys_and_256_kib_are_within_the_bounds() -> None:
+    document = jwk_set(*[Signer().jwk(kid=str(position)) for position in range(64)]).encode()
+    keys = parse_jwk_set(document + b" " * (256 * 1024 - len(document)))
+    assert isinstance(keys, KeySet)
+    assert (len(keys.keys), keys.problems) == (64, ())
 
 
 def test_only_the_first_64_keys_count() -> None:

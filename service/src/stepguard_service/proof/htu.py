@@ -40,8 +40,8 @@ def request_target(origin: Origin, authority: str, target: str) -> str | None:
     if match is None:
         return None
     host, port = match.groups()
-    if origin.host or origin.port:
-        port = str(origin.port or "")
+    if origin.port:
+        port = str(origin.port)
     return _compose(origin.scheme, host, port, target)
 
 
