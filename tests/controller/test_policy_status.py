@@ -273,6 +273,18 @@ def test_a_new_leader_changes_nothing_because_of_who_has_not_come_back_yet(repli
     assert not differs(policy_status(facts(status=written), replicas, now=LATER), written)
 
 
+def test_a_replica_that_joins_a_new_leader_is_counted_at_once() -> None:
+    written = policy_status(facts(), fleet(ONE), now=NOW)
+    status = policy_status(facts(status=written), fleet(ONE, TWO, settled=False), now=LATER)
+    assert status["replicas"]["summary"] == "2/2"
+
+
+def test_a_pod_that_joins_a_new_leader_is_waited_for_at_once() -> None:
+    written = policy_status(facts(), fleet(ONE), now=NOW)
+    status = policy_status(facts(status=written), fleet(ONE, awaited=("pod-2",), settled=False), now=LATER)
+    assert shown(status)["Programmed"] == "False Pending"
+
+
 def test_a_new_leader_says_at_once_what_a_replica_that_is_back_reports() -> None:
     written = policy_status(facts(), fleet(ONE, TWO), now=NOW)
     status = policy_status(facts(status=written), fleet(OLD, awaited=("pod-1",), settled=False), now=LATER)

@@ -110,7 +110,9 @@ class ControlPlane:
 
     def apply(self, *documents: Mapping[str, Any], check: bool = True) -> subprocess.CompletedProcess[str]:
         """`kubectl apply` these objects."""
-        return self.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(documents, sort_keys=False), check=check)
+        # As JSON: kubectl reads an unquoted `y` of a JWK as a boolean, and PyYAML does not quote it.
+        given = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(documents)})
+        return self.kubectl("apply", "-f", "-", given=given, check=check)
 
     def get(self, kind: str, name: str, *, namespace: str = "default") -> dict[str, Any]:
         """The object as the API server holds it."""

@@ -148,7 +148,8 @@ def _replicas(fleet: Fleet, there: _There) -> dict[str, Any]:
 
 def _still_gathering(facts: PolicyFacts, fleet: Fleet, there: _There) -> bool:
     """Whether all that speaks against the policy is who has not come back to a new leader yet."""
-    if fleet.settled or facts.verdict.serving_generation != facts.generation:
+    before = facts.status.get("replicas", {}).get("desired", 0)
+    if fleet.settled or len(fleet.heard) >= before or facts.verdict.serving_generation != facts.generation:
         return False
     missing = set(there.waiting) <= set(fleet.awaited)
     return missing and not there.rejecting and not fleet.silent
