@@ -111,3 +111,14 @@ def test_links_between_documents_lead_somewhere() -> None:
         if "://" not in target and not (ROOT / name).parent.joinpath(target).exists()
     ]
     assert broken == []
+
+
+def test_tests_and_code_that_documents_name_are_there() -> None:
+    """docs/standards.md says for each rule where it is kept and which test shows it."""
+    text = (ROOT / "docs" / "standards.md").read_text()
+    tests = re.findall(r"`([a-z_/]+\.py)::(\w+)`", text)
+    assert len(tests) > 40
+    missing = [f"{file}::{name}" for file, name in tests if f"def {name}(" not in (ROOT / "tests" / file).read_text()]
+    code = set(re.findall(r"`((?:core|proof|stores|transport)/\w+\.py|authorize\.py)`", text))
+    service = ROOT / "service" / "src" / "stepguard_service"
+    assert (missing, [name for name in code if not (service / name).is_file()]) == ([], [])
