@@ -70,6 +70,11 @@ class ScriptedReplica:
             nonce_key_ids=self.nonce_key_ids,
         )
 
+    @property
+    def policies(self) -> list[str]:
+        """Names of the policies in force."""
+        return [one.name for one in self._snapshot.policies]
+
     def stop(self) -> None:
         """End the subscription."""
         self.stream.stop()
