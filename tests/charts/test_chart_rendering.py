@@ -2,62 +2,25 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import helm_python
 import pytest
 import yaml
-from helm_python import Chart
 
-CHART = Path(__file__).parents[2] / "charts" / "stepguard"
-REDIS = {"service": {"replay": {"url": "redis://valkey:6379/0"}}}
-GRANTS = [{"hosts": ["*.bank.example.com"], "namespaces": ["bank"], "allow": ["Audit"]}]
-
-Values = Mapping[str, Any]
-Manifest = dict[str, Any]
-
-
-def render(values: Values | None = None, *, release: str = "stepguard") -> list[Manifest]:
-    """All objects that an installation with these values makes."""
-    with Chart.load(CHART) as chart:
-        rendered = chart.render(dict(values or {}), name=release, namespace="stepguard-system")
-    texts = [text for name, text in rendered.items() if not name.endswith("NOTES.txt")]
-    return [document for text in texts for document in yaml.safe_load_all(text) if document]
-
-
-def of_kind(manifests: list[Manifest], kind: str, name: str | None = None) -> list[Manifest]:
-    """Those of one kind, of one name where one is given."""
-    return [m for m in manifests if m["kind"] == kind and name in {None, m["metadata"]["name"]}]
-
-
-def arguments(manifests: list[Manifest], deployment: str) -> list[str]:
-    """The flags of a deployment's container."""
-    (found,) = of_kind(manifests, "Deployment", deployment)
-    flags: list[str] = found["spec"]["template"]["spec"]["containers"][0]["args"]
-    return flags
-
-
-EVERYTHING: Values = {
-    "service": {
-        "replicas": 3,
-        "replay": {
-            "url": "rediss://valkey:6379/0",
-            "passwordSecret": {"name": "valkey", "key": "password"},
-            "caSecret": {"name": "valkey", "key": "ca.crt"},
-        },
-        "secrets": ["as-client"],
-        "tls": {"secretName": "ext-authz", "requireClientCertificate": True},
-        "metricsRuleLabel": True,
-        "otlpEndpoint": "http://collector:4318",
-    },
-    "operator": {"namespace": "bank"},
-    "hostGrants": GRANTS,
-    "rbac": {"aggregateToEdit": True},
-    "serviceMonitor": {"enabled": True},
-    "autoscaling": {"enabled": True},
-}
-RENDERED = {"no values": {}, "everything on": EVERYTHING, "a shared store": REDIS}
+from tests.support.chart import (
+    CHART,
+    EVERYTHING,
+    EXISTING,
+    GRANTS,
+    MODES,
+    NAMESPACE,
+    OF_OTHERS,
+    Manifest,
+    Values,
+    of_kind,
+    render,
+)
 
 
 def test_helm_lint_finds_nothing_but_the_missing_icon() -> None:
@@ -107,7 +70,7 @@ def test_every_value_has_a_place_in_the_schema_and_every_place_a_default() -> No
     assert set(of_values(values)) == set(of_schema(schema)) - {"global"}
 
 
-@pytest.mark.parametrize("values", RENDERED.values(), ids=RENDERED)
+@pytest.mark.parametrize("values", MODES.values(), ids=MODES)
 def test_every_pod_is_hardened(values: Values) -> None:
     """Not root, nothing writable but mounts, no capabilities, seccomp, bounded memory, probes."""
     for deployment in of_kind(render(values), "Deployment"):
@@ -152,15 +115,11 @@ def test_nobody_may_write_policies_unless_somebody_says_so() -> None:
 
 
 def test_the_operator_may_touch_only_the_secrets_it_manages() -> None:
-    """By name; creating is the exception, since the API server knows no names then. None at all outside SelfManaged."""
-    managed = [
-        rule
-        for role in of_kind(render(), "Role")
-        for rule in role["rules"]
-        if "secrets" in rule["resources"] and rule["verbs"] != ["create"]
-    ]
+    """By name, and neither listed nor created nor deleted. None at all outside SelfManaged."""
+    managed = [rule for role in of_kind(render(), "Role") for rule in role["rules"] if "secrets" in rule["resources"]]
+    assert [rule["verbs"] for rule in managed] == [["get", "update"]]
     assert [rule["resourceNames"] for rule in managed] == [["stepguard-operator-tls", "stepguard-nonce-keys"]]
-    existing = render({"tls": {"mode": "Existing", "secretName": "mine"}})
+    existing = render(EXISTING)
     assert [m for m in of_kind(existing, "Role") for rule in m["rules"] if "secrets" in rule["resources"]] == []
 
 
@@ -197,3 +156,19 @@ def test_tags_and_digests_name_images() -> None:
     manifests = render({"service": {"image": {"tag": "1.2.3"}}, "operator": {"image": {"digest": digest}}})
     images = [m["spec"]["template"]["spec"]["containers"][0]["image"] for m in of_kind(manifests, "Deployment")]
     assert sorted(images) == [f"stepguard/operator@{digest}", "stepguard/service:1.2.3"]
+
+
+def test_objects_of_kinds_that_other_projects_define_have_what_those_need() -> None:
+    """Their CRDs are not here, so this is what their documentation requires of a Certificate and a ServiceMonitor."""
+    manifests = render({**EVERYTHING, "tls": {"mode": "CertManager", "issuerRef": {"name": "internal"}}})
+    found: dict[str, list[Manifest]] = {kind: [m for m in manifests if m["kind"] == kind] for kind in OF_OTHERS}
+    assert {m["kind"]: m["apiVersion"] for one in found.values() for m in one} == OF_OTHERS
+    (certificate,) = found["Certificate"]
+    assert certificate["spec"]["issuerRef"] == {"name": "internal", "kind": "Issuer", "group": "cert-manager.io"}
+    assert certificate["spec"]["dnsNames"][0] == f"stepguard-operator.{NAMESPACE}.svc"
+    services = [m for m in manifests if m["kind"] == "Service"]
+    for monitor in found["ServiceMonitor"]:
+        wanted = monitor["spec"]["selector"]["matchLabels"].items()
+        (endpoint,) = monitor["spec"]["endpoints"]
+        ports = [p["name"] for s in services if wanted <= s["metadata"]["labels"].items() for p in s["spec"]["ports"]]
+        assert ports.count(endpoint["port"]) == 1

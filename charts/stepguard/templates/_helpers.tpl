@@ -42,9 +42,9 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Secret of the operator's serving certificate. */}}
+{{/* Secret of the operator's serving certificate, where it does not manage one itself. */}}
 {{- define "stepguard.operatorTlsSecret" -}}
-{{- if eq .Values.tls.mode "Existing" }}{{ .Values.tls.secretName }}{{ else }}stepguard-operator-tls{{ end }}
+{{- if eq .Values.tls.mode "Existing" }}{{ .Values.tls.secretName }}{{ else }}{{ .Release.Name }}-operator-certificate{{ end }}
 {{- end }}
 
 {{/* What cannot work is refused here, in one sentence. */}}
@@ -55,6 +55,18 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- if and $memory .Values.autoscaling.enabled }}
 {{- fail "autoscaling.enabled needs a shared replay store: set service.replay.url to a Redis or Valkey." }}
+{{- end }}
+{{- if and .Values.service.replay.caSecret.name (not (regexMatch "^(rediss|valkeys)://" .Values.service.replay.url)) }}
+{{- fail "service.replay.caSecret is for a store with TLS: let service.replay.url begin with rediss:// or valkeys://, or leave caSecret.name empty." }}
+{{- end }}
+{{- if and .Values.service.replay.passwordSecret.name $memory }}
+{{- fail "service.replay.passwordSecret is set and service.replay.url is memory: — set service.replay.url to the Redis or Valkey that you mean." }}
+{{- end }}
+{{- if and .Values.service.tls.requireClientCertificate (not .Values.service.tls.secretName) }}
+{{- fail "service.tls.requireClientCertificate needs TLS: set service.tls.secretName to a Secret with tls.crt, tls.key and ca.crt." }}
+{{- end }}
+{{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) }}
+{{- fail "autoscaling.minReplicas is above autoscaling.maxReplicas." }}
 {{- end }}
 {{- if and .Values.rbac.aggregateToEdit (not .Values.hostGrants) }}
 {{- fail "rbac.aggregateToEdit needs hostGrants: without them any tenant could claim any host that is still free." }}
