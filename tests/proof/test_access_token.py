@@ -1,13 +1,12 @@
 """JWT access tokens: whose they are, who signed them, whether they are for us and for now (RFC 9068, RFC 8725)."""
 
 import json
-from dataclasses import replace
 from typing import Any, Final
 
 import jwt
 import pytest
 from stepguard_service.core.keys import KeySet
-from stepguard_service.core.model import AccessToken, Binding, Issuer, Policy, Rejected
+from stepguard_service.core.model import AccessToken, Binding, Policy, Rejected
 from stepguard_service.core.reasons import Reason
 from stepguard_service.core.slow import NeedIntrospection, NeedKeys
 from stepguard_service.limits import TOKEN_LENGTH
@@ -347,144 +346,3 @@ def test_an_issuer_without_audiences_has_no_tokens_for_us() -> None:
 
 def test_a_policy_without_issuers_accepts_no_token() -> None:
     assert reason(verify(token(), policy())) is Reason.TOKEN_ISSUER
-
-
-# --- bindings ---
-
-BINDINGS: Final[dict[str, tuple[object, Binding]]] = {
-    "nothing": (ABSENT, Binding()),
-    "a key": ({"jkt": "J"}, Binding(jkt="J")),
-    "a certificate": ({"x5t#S256": "X"}, Binding(x5t="X")),
-    "both": ({"jkt": "J", "x5t#S256": "X"}, Binding(jkt="J", x5t="X")),
-    "a key, beside what nobody knows": ({"jkt": "J", "kc-jkt-type": "DPoP"}, Binding(jkt="J")),
-    "a key with an empty name": ({"jkt": ""}, Binding(jkt="")),
-    "what nobody knows": ({"kid": "x"}, Binding(not_understood=True)),
-    "nothing in an object": ({}, Binding(not_understood=True)),
-    "null": (None, Binding(not_understood=True)),
-    "text": ("J", Binding(not_understood=True)),
-    "a list": ([{"jkt": "J"}], Binding(not_understood=True)),
-    "a key that is a number": ({"jkt": 1}, Binding(not_understood=True)),
-    "a key that is null": ({"jkt": None}, Binding(not_understood=True)),
-    "a certificate that is a list": ({"x5t#S256": ["X"]}, Binding(not_understood=True)),
-    "a good key and a bad certificate": ({"jkt": "J", "x5t#S256": 1}, Binding(not_understood=True)),
-}
-
-
-@pytest.mark.parametrize(("cnf", "binding"), BINDINGS.values(), ids=BINDINGS.keys())
-def test_a_token_is_bound_to(cnf: object, binding: Binding) -> None:
-    said = accepted(verify(token(claims={"cnf": cnf})))
-    assert said.binding == binding
-
-
-# --- remembered tokens ---
-
-
-class Keys:
-    """Keys in force that a test changes."""
-
-    def __init__(self, keys: KeySet | None) -> None:
-        self.now = keys
-
-    def __call__(self, _: Issuer) -> KeySet | None:
-        """What the verifier asks for."""
-        return self.now
-
-
-def test_an_accepted_token_is_remembered() -> None:
-    verifier = TokenVerifier(lambda _: KEYS)
-    first = accepted(verifier.verify(GOOD, POLICY, NOW))
-    assert verifier.verify(GOOD, POLICY, NOW) is first
-    assert (verifier.cache.hits, verifier.cache.misses, len(verifier.cache)) == (1, 1, 1)
-
-
-REFUSED: Final = {
-    "by another key": token(Signer()),
-    "for another audience": token(claims={"aud": "x"}),
-    "that is over": token(claims={"exp": NOW - 9}),
-    "that is not yet valid": token(claims={"nbf": NOW + 9}),
-    "without sub": token(claims={"sub": ABSENT}),
-    "of a wrong type": token(header={"typ": "JWT"}),
-}
-
-
-@pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED.keys())
-def test_nothing_is_remembered_of_a_token(value: str) -> None:
-    verifier = TokenVerifier(lambda _: KEYS)
-    assert isinstance(verifier.verify(value, POLICY, NOW), Rejected)
-    assert len(verifier.cache) == 0
-
-
-def test_time_is_looked_at_for_remembered_tokens_too() -> None:
-    verifier = TokenVerifier(lambda _: KEYS)
-    value = token(claims={"nbf": NOW})
-    assert isinstance(verifier.verify(value, POLICY, NOW), AccessToken)
-    assert isinstance(verifier.verify(value, POLICY, NOW + 304), AccessToken)
-    assert reason(verifier.verify(value, POLICY, NOW + 305)) is Reason.TOKEN_EXPIRED
-    assert reason(verifier.verify(value, POLICY, NOW - 6)) is Reason.TOKEN_NOT_YET_VALID
-
-
-def test_the_audiences_of_each_policy_hold_for_remembered_tokens_too() -> None:
-    verifier = TokenVerifier(lambda _: KEYS)
-    assert isinstance(verifier.verify(GOOD, POLICY, NOW), AccessToken)
-    assert reason(verifier.verify(GOOD, replace(POLICY, audiences=frozenset({"x"})), NOW)) is Reason.TOKEN_AUDIENCE
-
-
-def test_a_policy_that_does_not_trust_the_issuer_refuses_remembered_tokens() -> None:
-    verifier = TokenVerifier(lambda _: KEYS)
-    assert isinstance(verifier.verify(GOOD, POLICY, NOW), AccessToken)
-    assert reason(verifier.verify(GOOD, policy(), NOW)) is Reason.TOKEN_ISSUER
-
-
-def test_a_key_that_was_taken_away_verifies_no_remembered_token() -> None:
-    keys = Keys(KEYS)
-    verifier = TokenVerifier(keys)
-    assert isinstance(verifier.verify(GOOD, POLICY, NOW), AccessToken)
-    keys.now = key_set(Signer(kid="key-2"))
-    assert verifier.verify(GOOD, POLICY, NOW) == NeedKeys(MAIN, SIGNER.kid)
-
-
-def test_an_issuer_without_keys_verifies_no_remembered_token() -> None:
-    keys = Keys(KEYS)
-    verifier = TokenVerifier(keys)
-    assert isinstance(verifier.verify(GOOD, POLICY, NOW), AccessToken)
-    keys.now = None
-    assert verifier.verify(GOOD, POLICY, NOW) == NeedKeys(MAIN, None)
-
-
-def test_two_issuers_of_one_iss_share_nothing() -> None:
-    """The second TokenIssuer accepts other types; what the first accepted does not count for it."""
-    verifier = TokenVerifier(lambda _: KEYS)
-    other = policy(issuer(name="other", hash="other-1", token_types=frozenset({"JWT"})))
-    assert isinstance(verifier.verify(GOOD, POLICY, NOW), AccessToken)
-    assert reason(verifier.verify(GOOD, other, NOW)) is Reason.TOKEN_TYPE
-
-
-def test_a_changed_issuer_verifies_its_tokens_anew() -> None:
-    verifier = TokenVerifier(lambda _: KEYS)
-    assert isinstance(verifier.verify(GOOD, POLICY, NOW), AccessToken)
-    stricter = policy(issuer(hash="main-2", required_claims=("groups",)))
-    assert reason(verifier.verify(GOOD, stricter, NOW)) is Reason.TOKEN_CLAIM_MISSING
-
-
-def test_the_algorithms_of_the_issuer_hold_for_remembered_tokens_whatever_its_hash_says() -> None:
-    verifier = TokenVerifier(lambda _: KEYS)
-    assert isinstance(verifier.verify(GOOD, POLICY, NOW), AccessToken)
-    same_hash = policy(issuer(algorithms=frozenset({"PS256"})))
-    assert reason(verifier.verify(GOOD, same_hash, NOW)) is Reason.TOKEN_ALGORITHM
-
-
-def test_what_issuers_that_are_gone_had_signed_is_forgotten() -> None:
-    verifier = TokenVerifier(lambda _: KEYS)
-    verifier.verify(GOOD, POLICY, NOW)
-    for in_force, remembered in (("main-1", 1), ("main-2", 0)):
-        verifier.retain(frozenset({in_force}))
-        verifier.verify("no token", POLICY, NOW)
-        assert len(verifier.cache) == remembered
-
-
-def test_a_remembered_token_is_found_under_any_issuer_of_the_policy() -> None:
-    verifier = TokenVerifier(lambda _: KEYS)
-    many = policy(issuer(hash="a", issuer="https://a.example"), MAIN, issuer(hash="b", issuer="https://b.example"))
-    verifier.verify(GOOD, many, NOW)
-    verifier.verify(GOOD, many, NOW)
-    assert (verifier.cache.hits, verifier.cache.misses) == (1, 1)

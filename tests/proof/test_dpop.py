@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from stepguard_service.core.model import DpopSettings, Proof, Rejected
 from stepguard_service.core.reasons import Reason
 from stepguard_service.limits import PROOF_LENGTH
-from stepguard_service.proof.dpop import HeaderCache, NonceCheck, header_cache, verify_proof
+from stepguard_service.proof.dpop import NonceCheck, verify_proof
 
 from tests.support.tokens import ABSENT, ClientKey, ath, base64url
 from tests.support.trust import ALGORITHMS
@@ -38,11 +38,8 @@ def verify(
     token: str = TOKEN,
     nonce: NonceCheck | None = None,
     now: int = NOW,
-    headers: HeaderCache | None = None,
 ) -> Proof | Rejected:
-    return verify_proof(
-        value, settings=settings, method=method, target=target, ath=ath(token), nonce=nonce, now=now, headers=headers
-    )
+    return verify_proof(value, settings=settings, method=method, target=target, ath=ath(token), nonce=nonce, now=now)
 
 
 def reason(outcome: Proof | Rejected) -> Reason:
@@ -355,51 +352,6 @@ def test_of_several_faults_the_first_in_order_is_told(first: int) -> None:
         claims |= wrong_claims
         header |= wrong_header
     assert reason(verify(proof(claims=claims, header=header), WITH_NONCE, nonce=fresh)) is FAULTS_IN_ORDER[first][0]
-
-
-# --- remembered headers ---
-
-
-def test_a_header_is_remembered_once_a_proof_with_it_is_signed_well() -> None:
-    headers = header_cache()
-    assert verify(proof(claims={"jti": "1"}), headers=headers) == Proof(CLIENT.jkt, "1", NOW)
-    assert verify(proof(claims={"jti": "2"}), headers=headers) == Proof(CLIENT.jkt, "2", NOW)
-    assert (headers.hits, headers.misses, len(headers)) == (1, 1, 1)
-
-
-@pytest.mark.parametrize(
-    "header",
-    [{"jwk": OTHER.key.public_jwk}, {"typ": "JWT"}, {"jwk": CLIENT.key.private_jwk}, {"crit": ["x"]}],
-    ids=["of another key", "of another type", "with a private key", "with a critical parameter"],
-)
-def test_the_header_of_a_refused_proof_is_not_remembered(header: dict[str, Any]) -> None:
-    headers = header_cache()
-    verify(proof(header=header), headers=headers)
-    assert len(headers) == 0
-
-
-def test_the_algorithms_of_the_policy_hold_for_remembered_headers_too() -> None:
-    headers = header_cache()
-    assert isinstance(verify(GOOD, headers=headers), Proof)
-    other_policy = replace(SETTINGS, algorithms=("PS256",))
-    assert reason(verify(GOOD, other_policy, headers=headers)) is Reason.PROOF_ALGORITHM
-
-
-def test_a_signature_is_verified_every_time() -> None:
-    headers = header_cache()
-    assert isinstance(verify(GOOD, headers=headers), Proof)
-    forged = proof(signed_by=OTHER.key)
-    assert forged.split(".")[0] == HEAD
-    assert reason(verify(forged, headers=headers)) is Reason.PROOF_SIGNATURE
-
-
-@pytest.mark.parametrize("headers", [None, header_cache()], ids=["at first", "with its header remembered"])
-def test_everything_else_is_checked_every_time(headers: HeaderCache | None) -> None:
-    verify(GOOD, headers=headers)
-    assert reason(verify(GOOD, headers=headers, method="PUT")) is Reason.PROOF_METHOD
-    assert reason(verify(GOOD, headers=headers, target=f"{URL}x")) is Reason.PROOF_TARGET
-    assert reason(verify(GOOD, headers=headers, token="another")) is Reason.PROOF_TOKEN_HASH
-    assert reason(verify(GOOD, headers=headers, now=NOW + 61)) is Reason.PROOF_TOO_OLD
 
 
 # --- another implementation ---
