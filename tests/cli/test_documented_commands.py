@@ -42,8 +42,14 @@ def test_a_documented_make_target_exists(line: str) -> None:
 
 def test_the_demo_target_runs_the_demo() -> None:
     """`KEEP=1` keeps it up."""
-    assert run("make", "demo", "--dry-run").stdout.splitlines()[-1].strip().endswith("stepguard demo")
-    assert run("make", "demo", "KEEP=1", "--dry-run").stdout.splitlines()[-1].strip().endswith("stepguard demo --keep")
+    assert (
+        run("make", "--no-print-directory", "demo", "--dry-run")
+        .stdout.splitlines()[-1]
+        .strip()
+        .endswith("stepguard demo")
+    )
+    kept = run("make", "--no-print-directory", "demo", "KEEP=1", "--dry-run")
+    assert kept.stdout.splitlines()[-1].strip().endswith("stepguard demo --keep")
 
 
 def test_nothing_documented_is_left_out() -> None:
