@@ -96,7 +96,7 @@ def in_trace(path: str, **headers: str) -> bytes:
 
 
 def test_a_check_is_a_span_in_the_trace_of_its_request(caller: Caller, collector: Collector) -> None:
-    caller.check(in_trace("/accounts/7?secret=x", authorization="Bearer e30.e30.c2VjcmV0"))
+    caller.check(in_trace("/accounts/7?secret=x", authorization="Bearer eyJhbGciOiJFUzI1NiJ9.e30.c2VjcmV0"))
     (check,) = spans(collector, "check")
     assert (check["traceId"], check["parentSpanId"]) == (TRACE, PARENT)
     told = attributes(check)
