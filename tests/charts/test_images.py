@@ -95,7 +95,7 @@ def test_each_image_leaves_out_what_the_other_needs() -> None:
     """No Kubernetes client in the service, no Redis client in the operator."""
     names = {image: {pin.partition("==")[0] for pin in pins(image)} for image in ("service", "operator")}
     assert "kopf" in names["operator"] - names["service"]
-    assert {"redis", "xds-protos"} <= names["service"] - names["operator"]
+    assert {"hiredis", "xds-protos"} <= names["service"] - names["operator"]
 
 
 # What a program imports only once it runs.
