@@ -73,10 +73,16 @@ class Installation:
     pair: KeyPair
     programs: list[Program] = field(default_factory=list)
 
-    def operator(self, *flags: str, port: int | None = None, tls: bool = True, wait: bool = True) -> Program:
-        """One more operator, with its ServiceAccount's rights."""
+    def operator(
+        self, *flags: str, port: int | None = None, api: int | None = None, tls: bool = True, wait: bool = True
+    ) -> Program:
+        """One more operator, with its ServiceAccount's rights; `api`: a port that leads to the API server."""
         port, admin = port or free_port(), free_port()
         kubeconfig = self.plane.service_account_kubeconfig(NAMESPACE, "stepguard-operator")
+        if api is not None:
+            direct = kubeconfig.read_text()
+            kubeconfig = self.directory / f"kubeconfig-{api}"
+            kubeconfig.write_text(direct.replace(f":{self.plane.port}", f":{api}"))
         files: tuple[str | Path, ...] = ("--tls-cert", self.pair.cert, "--tls-key", self.pair.key) if tls else ()
         process = start(
             (

@@ -71,6 +71,17 @@ class ScriptedReplica:
         )
 
     @property
+    def version(self) -> tuple[int, int]:
+        """Epoch and sequence in force, as it reports them."""
+        version = self.stream.report().in_force.version
+        return version.epoch, version.sequence
+
+    @property
+    def refused(self) -> str:
+        """Why the last snapshot was refused, empty where it was not."""
+        return self.stream.report().rejected.reason
+
+    @property
     def policies(self) -> list[str]:
         """Names of the policies in force."""
         return [one.name for one in self._snapshot.policies]

@@ -17,9 +17,10 @@ OPTIONS: Final = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", SNAPSHOT_LENGTH),
     ("grpc.max_send_message_length", SNAPSHOT_LENGTH),
-    # A replica that vanished without a word is noticed; replicas ping every 20 s.
+    # A replica that vanished without a word is noticed. Replicas ping every 10 s themselves.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
 )

@@ -13,9 +13,9 @@ import grpc
 
 from stepguard_service import limits
 
-KEEPALIVE_MS: Final = 20_000
+KEEPALIVE_MS: Final = 10_000
 """A silent stream is the normal case, so a ping says whether the operator is still there. Its server allows this."""
-KEEPALIVE_TIMEOUT_MS: Final = 10_000
+KEEPALIVE_TIMEOUT_MS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,8 @@ class OperatorAccess:
             ("grpc.max_receive_message_length", limits.SNAPSHOT_LENGTH),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+            # Without this one a ping may take a minute, whatever the keepalive says.
+            ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
             # Each attempt is a connection of its own: what the pool remembers of an old one must not delay it.
             ("grpc.use_local_subchannel_pool", 1),
         )

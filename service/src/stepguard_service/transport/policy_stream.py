@@ -72,6 +72,12 @@ class PolicyStream:
             self._changes += 1
             self._changed.notify_all()
 
+    def report(self) -> pb.Report:
+        """What the operator is told."""
+        report = self._in_force.report()
+        report.replica, report.boot_id = self._node_name, self._boot_id
+        return report
+
     def _run(self) -> None:
         self._in_force.restore()
         first = failures = 0
@@ -140,9 +146,7 @@ class PolicyStream:
         """The request side: a report at once, after each change, and every REPORT_SECONDS."""
         while not ended.is_set():
             seen = self._changes
-            report = self._in_force.report()
-            report.replica, report.boot_id = self._node_name, self._boot_id
-            yield report
+            yield self.report()
             with self._changed:
                 if self._changes == seen:
                     self._changed.wait(REPORT_SECONDS)
