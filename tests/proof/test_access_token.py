@@ -250,6 +250,9 @@ def test_an_id_token_is_an_access_token_only_where_its_type_is_accepted_and_its_
     assert reason(verify(id_token)) is Reason.TOKEN_TYPE
     assert reason(verify(id_token, lenient)) is Reason.TOKEN_AUDIENCE
     assert isinstance(verify(token(header={"typ": "jwt"}), lenient), AccessToken)
+    assert isinstance(verify(token(header={"typ": ABSENT}), lenient), AccessToken)
+    for typ in ("", None, ["JWT"], "dpop+jwt"):
+        assert reason(verify(token(header={"typ": typ}), lenient)) is Reason.TOKEN_TYPE
 
 
 # --- keys ---

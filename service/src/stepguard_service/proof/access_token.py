@@ -23,6 +23,9 @@ from stepguard_service.proof.cache import LruCache
 from stepguard_service.proof.claims import build_token, refuse_now
 from stepguard_service.proof.jose import Compact, Malformed, check_header, decode_text, parse_compact, strict_json
 
+_UNTYPED = "JWT"
+"""What a token without `typ` counts as (RFC 7519 §5.1: it is optional): acceptable only where plain JWTs are."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
@@ -115,7 +118,7 @@ class TokenVerifier:
 class _Jwt:
     """A JWT that is well formed and of which nothing was verified yet.
 
-    `typ` and `algorithm` are empty where the header has none, or something else than a string.
+    `algorithm` is empty where the header has none, both where it has something else than a string.
     """
 
     typ: str
@@ -150,7 +153,7 @@ def _read(token: str) -> _Jwt | Rejected | None:
     claims = strict_json(compact.payload)
     if isinstance(claims, Malformed):
         return Rejected(Reason.TOKEN_MALFORMED, claims.detail)
-    typ, algorithm, kid = header.get("typ"), header.get("alg"), header.get("kid")
+    typ, algorithm, kid = header.get("typ", _UNTYPED), header.get("alg"), header.get("kid")
     return _Jwt(
         typ=typ if isinstance(typ, str) else "",
         algorithm=algorithm if isinstance(algorithm, str) else "",
