@@ -155,12 +155,18 @@ class Connection:
 
 
 def run(
-    port: int, messages: Sequence[bytes], *, classify: Callable[[bytes], str], connections: int, in_flight: int
+    port: int,
+    messages: Sequence[bytes],
+    *,
+    classify: Callable[[bytes], str],
+    connections: int,
+    in_flight: int,
+    path: str = CHECK,
 ) -> Result:
     """Send every message once over `connections`, each with at most `in_flight` requests open; returns all answers."""
     source = iter(messages)
     total = Result()
-    peers = [Connection(port, classify) for _ in range(connections)]
+    peers = [Connection(port, classify, path) for _ in range(connections)]
     with selectors.DefaultSelector() as selector:
         for peer in peers:
             selector.register(peer, selectors.EVENT_READ, peer)
