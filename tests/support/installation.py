@@ -106,20 +106,20 @@ class Installation:
         self,
         name: str,
         *operators: Program | int,
-        account: str = "stepguard",
         wait: bool = True,
         flags: tuple[str, ...] = (),
-        port: int | None = None,
+        ca: Path | None = None,
+        server_name: str = SERVER_NAME,
     ) -> Program:
-        """A replica of the service, subscribed with a token of that ServiceAccount."""
-        port, admin = port or free_port(), free_port()
+        """A replica of the service; it trusts `ca`, or the CA of `operator` where that was started with files."""
+        port, admin = free_port(), free_port()
         addresses = [f"127.0.0.1:{it if isinstance(it, int) else it.port}" for it in operators]
         process = start(
             (
                 program("stepguard-service"),
                 *("--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--node-name", name),
-                *("--operator", ",".join(addresses), "--operator-ca", self.authority.ca),
-                *("--operator-server-name", SERVER_NAME, "--operator-token-file", self.token_file(account)),
+                *("--operator", ",".join(addresses), "--operator-ca", ca or self.authority.ca),
+                *("--operator-server-name", server_name, "--operator-token-file", self.token_file("stepguard")),
                 *("--drain-seconds", "0", "--log-format", "text"),
                 *flags,
             ),
