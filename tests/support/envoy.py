@@ -20,6 +20,17 @@ GRPC_APPLICATION: Final = "grpc-application"
 
 
 @dataclass(frozen=True)
+class Downstream:
+    """TLS between client and Envoy; clients may show a certificate of `client_ca`, which Envoy then passes to us."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path
+    forward: str = "SANITIZE"
+    """What happens to x-forwarded-client-cert (`forward_client_cert_details`)."""
+
+
+@dataclass(frozen=True)
 class Listener:
     """How one listener asks about its requests; the defaults are those of the example."""
 
@@ -29,6 +40,7 @@ class Listener:
     timeout: str = "1s"
     cluster: str = "stepguard"
     """Which of `services` it asks."""
+    tls: Downstream | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +114,26 @@ def _listener(example: Node, name: str, settings: Listener, port: int) -> Node:
     asking["grpc_service"]["timeout"] = settings.timeout
     asking["grpc_service"]["envoy_grpc"]["cluster_name"] = settings.cluster
     asking["grpc_service"]["retry_policy"]["retry_back_off"]["max_interval"] = settings.timeout
+    if settings.tls is not None:
+        asking["include_peer_certificate"] = True
+        manager["forward_client_cert_details"] = settings.tls.forward
+        listener["filter_chains"][0]["transport_socket"] = _transport_socket(settings.tls)
     return listener
+
+
+def _transport_socket(tls: Downstream) -> Node:
+    pair = {"certificate_chain": {"filename": str(tls.certificate)}, "private_key": {"filename": str(tls.key)}}
+    context = {
+        "tls_certificates": [pair],
+        "validation_context": {"trusted_ca": {"filename": str(tls.client_ca)}},
+    }
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": context,
+        },
+    }
 
 
 def _grpc_route() -> Node:

@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -36,19 +37,31 @@ class Response:
 
 
 def http1(
-    port: int, target: str, *, host: str, method: str = "GET", headers: Headers = (), body: bytes = b""
+    port: int,
+    target: str,
+    *,
+    host: str,
+    method: str = "GET",
+    headers: Headers = (),
+    body: bytes = b"",
+    tls: ssl.SSLContext | None = None,
 ) -> Response:
     """One HTTP/1.1 request on a connection of its own; target and headers go out byte for byte (Latin-1)."""
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers]
     if body or method == "POST":
         lines.append(f"Content-Length: {len(body)}")
-    with socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS) as connection:
+    with _connect(port, tls) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
         answer = http.client.HTTPResponse(connection, method=method)
         answer.begin()
         shown = tuple((name.lower(), value) for name, value in answer.getheaders())
         return Response(answer.status, shown, answer.read())
+
+
+def _connect(port: int, tls: ssl.SSLContext | None) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS)
+    return tls.wrap_socket(connection, server_hostname="localhost") if tls else connection
 
 
 class StreamResetError(Exception):
