@@ -230,3 +230,15 @@ def test_closing_ends_lookups_that_are_under_way(server: AuthorizationServer, se
         waiting = slow.start(NeedIntrospection(asking(server), TOKEN), 15)
         slow.wait_for(lambda: server.count(INTROSPECTION_PATH), "the lookup")
     assert isinstance(waiting.result(5), Unavailable)
+
+
+def test_a_decision_finds_a_remembered_answer_without_asking_for_slow_work(
+    slow: Slow, server: AuthorizationServer
+) -> None:
+    need = NeedIntrospection(asking(server), TOKEN)
+    slow.enforce(need.issuer)
+    assert slow.work.remembered(need) is None
+    slow.wait(need)
+    assert members(slow.work.remembered(need)) == {"active": True, "sub": "alice"}
+    slow.enforce()
+    assert slow.work.remembered(need) is None

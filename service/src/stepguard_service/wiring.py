@@ -103,7 +103,12 @@ def assemble(settings: Settings, *, lines_dropped: Callable[[], int]) -> Program
     loader = RulesLoader(rules, slow, on_applied=applied)
     nonce_file = NonceFile(settings.nonce_keys) if settings.nonce_keys else None
     nonces = _nonces(settings, nonce_file)
-    verifiers = Verifiers(token=tokens.verify, certificate_source=settings.client_certificate, nonces=nonces)
+    verifiers = Verifiers(
+        token=tokens.verify,
+        nonces=nonces,
+        introspected=slow.remembered,
+        certificate_source=settings.client_certificate,
+    )
     authorizer = Authorizer(rules, verifiers, options=_options(settings))
     decides = traces.authorizer(authorizer) if traces else authorizer
     handler = CheckHandler(decides, replay, slow=slow, record=telemetry)

@@ -21,15 +21,21 @@ Waits = Mapping[tuple[type[Need], str], Waited]
 NO_WAITS: Waits = MappingProxyType({})
 
 
+def _nothing_remembered(_: NeedIntrospection) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Verifiers:
     """What judges credentials; made once for all requests.
 
-    `token` is `TokenVerifier.verify`, `nonces` gives the keys in force for nonces, None where there are none.
+    `token` is `TokenVerifier.verify`, `nonces` gives the keys in force for nonces, None where there are none,
+    `introspected` what the issuer said about the token and still counts.
     """
 
     token: Callable[[str, Policy, int], AccessToken | Rejected | Need]
     nonces: Callable[[], NonceKeys | None]
+    introspected: Callable[[NeedIntrospection], Introspected | None] = _nothing_remembered
     certificate_source: CertificateSource = CertificateSource.PEER
     proof_headers: HeaderCache = field(default_factory=header_cache)
 
@@ -96,7 +102,7 @@ class RequestEvidence:
         self, need: NeedIntrospection, policy: Policy, *, jwt: AccessToken | None = None
     ) -> AccessToken | Rejected | Need:
         """Judged anew for every request, whoever remembered the answer. `jwt`: the issuer is always asked (row 11a)."""
-        waited = self._waits.get((NeedIntrospection, need.issuer.hash))
+        waited = self._waits.get((NeedIntrospection, need.issuer.hash)) or self._verifiers.introspected(need)
         if waited is None:
             return need
         if not isinstance(waited, Introspected):

@@ -32,7 +32,7 @@ class _Shelf:
 class IntrospectionAnswers:
     """Answers by issuer and token, bounded per issuer. For any thread; `now` is time.monotonic().
 
-    `hits` and `misses` may be read at any time.
+    `hits` and `misses` may be read at any time: how often a token was known, and how often its issuer had to be asked.
     """
 
     def __init__(self) -> None:
@@ -59,10 +59,14 @@ class IntrospectionAnswers:
             shelf = self._shelves.get(issuer_hash)
             answer = (shelf.active.get(key) or shelf.inactive.get(key)) if shelf else None
             if answer is None or now >= answer.until:
-                self.misses += 1
                 return None
             self.hits += 1
             return Introspected(answer.members)
+
+    def count_miss(self) -> None:
+        """An issuer is asked."""
+        with self._lock:
+            self.misses += 1
 
     def keep(self, issuer_hash: str, token: str, members: Mapping[str, object], *, size: int, until: float) -> None:
         """Remember an answer of `size` bytes until then, in place of what was known about the token."""

@@ -56,6 +56,7 @@ class IntrospectionDesk:
         if (waiters := self._waiters.get(token)) is not None:
             waiters.append(waiter)
             return
+        self._answers.count_miss()
         self._waiters[token] = [waiter]
         task = asyncio.create_task(self._look_up(token))
         self._tasks.add(task)

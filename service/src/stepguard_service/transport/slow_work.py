@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
 
 from stepguard_service.core.model import Introspection, Issuer
-from stepguard_service.core.slow import KeysLooked, Need, NeedIntrospection, NeedKeys, Unavailable, Waited
+from stepguard_service.core.slow import Introspected, KeysLooked, Need, NeedIntrospection, NeedKeys, Unavailable, Waited
 from stepguard_service.limits import INTROSPECTIONS_IN_FLIGHT
 from stepguard_service.stores.keys import FetchedKeys, IssuerKeys, KeySource, KeyStore, Parse
 from stepguard_service.transport.http_fetch import FetchFailed, HttpClient
@@ -91,6 +91,10 @@ class SlowWork:
     def states(self, now: float) -> tuple[IssuerKeys, ...]:
         """What is known of each issuer in force. `now`: time.monotonic()."""
         return self._keys.states(now)
+
+    def remembered(self, need: NeedIntrospection) -> Introspected | None:
+        """What the issuer said about this token, while that counts: there is nothing to wait for then."""
+        return self.answers.lookup(need.issuer.hash, need.token, time.monotonic())
 
     def start(self, need: Need, deadline: float) -> Future[Waited]:
         """Get what a decision needs, together with whoever needs the same.
