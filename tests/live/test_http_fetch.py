@@ -1,12 +1,14 @@
 """One HTTP request: TLS, proxies, bounds of time and size, and nothing that was not asked for."""
 
 import asyncio
+import socket as socket_module
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from socket import create_server, socket
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -62,6 +64,14 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_private_ca_is_trusted_where_the_issuer_names_it(tls: HttpServer, authority: Authority) -> None:
     bundle = f"# autorité privée\n{authority.ca.read_text()}"
     assert get(tls.url, ca_bundle=bundle) == Fetched(b"hello")
+
+
+def test_without_one_the_systems_cas_are_trusted(
+    tls: HttpServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here they come from where OpenSSL is told to find them."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    assert get(tls.url) == Fetched(b"hello")
 
 
 def test_a_private_ca_is_not_trusted_otherwise(tls: HttpServer) -> None:
@@ -189,6 +199,35 @@ def test_what_is_no_http_fails_in_one_line(raw: Callable[[Callable[[socket], Non
 
 def test_a_name_that_nobody_knows_fails_in_words() -> None:
     assert isinstance(get("https://no-such-host.invalid/"), FetchFailed)
+
+
+def test_name_lookups_that_hang_delay_only_their_own_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each client has two threads for lookups: a third one fails at once, and other clients do not notice."""
+    released = threading.Event()
+    look_up = socket_module.getaddrinfo
+
+    def hanging(host: str, *arguments: Any) -> Any:
+        if host.endswith(".invalid"):
+            released.wait(20)
+        return look_up(host, *arguments)
+
+    monkeypatch.setattr(socket_module, "getaddrinfo", hanging)
+
+    async def several(port: int) -> list[Outcome]:
+        stuck, other = (HttpClient("", system=ssl.create_default_context(), connections=1) for _ in range(2))
+        outcomes = [await stuck.get(f"https://{name}.invalid/", limit=10, seconds=0.1) for name in "abc"]
+        outcomes.append(await other.get(f"http://localhost:{port}/", limit=10, seconds=5))
+        released.set()
+        await stuck.close()
+        await other.close()
+        return outcomes
+
+    with HttpServer(hello) as server:
+        first, second, third, healthy = asyncio.run(several(server.port))
+    assert first == second == FetchFailed("no answer within 0.1 s")
+    assert isinstance(third, FetchFailed)
+    assert "name lookups of this client hang" in third.detail
+    assert healthy == Fetched(b"hello")
 
 
 # --- proxies ----------------------------------------------------------------------------------------------------------

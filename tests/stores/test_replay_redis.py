@@ -126,6 +126,18 @@ def test_an_entry_lives_20_seconds_longer_than_the_proof(opened: Opened, server:
     assert 85_000 < remaining <= 91_000
 
 
+def test_a_claim_outlives_its_proof_at_replicas_whose_clocks_differ_by_20_seconds(
+    opened: Opened, server: RedisServer
+) -> None:
+    """Claimed where the clock is 10 s ahead, known where it is 10 s behind until that one says `until`."""
+    opened.store.claim([claim("a")], NOW + 10)
+    (key,) = [key for key in server.keys("stepguard:*") if "examination" not in key]
+    remaining = server.command("PTTL", key)
+    assert isinstance(remaining, int)
+    behind = NOW - 10
+    assert remaining / 1000 > UNTIL - behind - 1
+
+
 def test_keys_have_the_prefix_and_reveal_nothing(opened: Opened, server: RedisServer) -> None:
     opened.claim(claim("a"))
     (key,) = [key for key in server.keys("*") if "examination" not in key]

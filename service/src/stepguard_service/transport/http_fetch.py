@@ -7,6 +7,7 @@ Proxies come from the environment (HTTPS_PROXY, ALL_PROXY, NO_PROXY).
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 import threading
@@ -188,7 +189,7 @@ class _OwnThreads(AbstractResolver):
     ) -> list[ResolveResult]:
         """The addresses of `host`. Raises OSError."""
         if not self._free.acquire(blocking=False):
-            raise OSError(f"lookups of {host} hang")
+            raise OSError(errno.EAGAIN, f"name lookups of this client hang; {host} has to wait")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[ResolveResult]] = loop.create_future()
 
@@ -220,7 +221,7 @@ def _addresses(host: str, port: int, family: socket.AddressFamily) -> list[Resol
     except OSError as error:
         return error
     except UnicodeError as error:
-        return OSError(f"{host} is no name: {error}")
+        return OSError(errno.EINVAL, f"not a name: {error}")
     return [
         ResolveResult(
             hostname=host,
