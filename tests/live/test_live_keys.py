@@ -1,9 +1,11 @@
 """Keys from real HTTP servers: good ones, and ones that are down, slow, rotating, lying, redirecting or endless."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from stepguard_service.core.model import Discovery, JwksUri
@@ -16,6 +18,7 @@ from tests.support.authorization_server import (
     AuthorizationServer,
     json_reply,
 )
+from tests.support.certificates import Authority
 from tests.support.http_server import Reply
 from tests.support.slow import Slow, issuer
 from tests.support.tokens import Signer, jwk_set
@@ -76,6 +79,19 @@ def test_a_single_bad_key_is_skipped_and_reported(slow: Slow, server: Authorizat
     state = slow.state(issuer(server))
     assert state.key_ids == ("a",)
     assert len(state.problems) == 2
+
+
+@pytest.mark.parametrize("keys", [None, Discovery(600)], ids=["by URL", "by discovery"])
+def test_keys_are_fetched_over_tls_with_the_issuers_own_ca(slow: Slow, tmp_path: Path, keys: Discovery | None) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.issue("127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    with AuthorizationServer(A, tls=context) as server:
+        trusted = issuer(server, keys, ca_bundle=authority.ca.read_text())
+        slow.first_keys(trusted)
+        assert slow.kids(trusted) == {"a"}
+        assert slow.first_keys(issuer(server, keys, name="without")) is None
 
 
 # --- bad servers ------------------------------------------------------------------------------------------------------

@@ -76,6 +76,7 @@ def proofs(bank: Bank, count: int) -> list[Made]:
     return made
 
 
+@pytest.mark.slow
 def test_of_1000_proofs_replayed_at_two_replicas_at_once_exactly_1000_pass(
     bank: Bank, redis: RedisServer, tmp_path: Path
 ) -> None:
