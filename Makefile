@@ -38,6 +38,12 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: install
+	$(BIN)/python -m tests.bench.run $(BENCH)
+
+soak: install
+	$(BIN)/python -m tests.bench.soak
+
 SECONDS ?= 600
 fuzz: install
 	@tools/fuzz $(SECONDS)

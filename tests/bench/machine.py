@@ -15,25 +15,18 @@ SERVER_CORE, LOAD_CORE = 0, 1
 _TOOLS = {
     "openssl": "openssl",
     "taskset": "util-linux",
-    "h2load": "nghttp2-client",
-    "wrk": "wrk",
     "redis-server": "redis-server",
 }
 
 
 def require_tools() -> None:
     """End with one line for each tool that is missing."""
-    missing = [
-        f"make bench: {tool} is missing: install {package}" for tool, package in _TOOLS.items() if not _has(tool)
-    ]
+    absent = {tool: package for tool, package in _TOOLS.items() if shutil.which(tool) is None}
+    missing = [f"make bench: {tool} is missing: install {package}" for tool, package in absent.items()]
     if (os.cpu_count() or 1) <= LOAD_CORE:
         missing.append("make bench: two cores are needed, one for the server and one for the load")
     if missing:
         sys.exit("\n".join(missing))
-
-
-def _has(tool: str) -> bool:
-    return shutil.which(tool) is not None
 
 
 def on_server_core(*arguments: str | Path) -> list[str | Path]:

@@ -77,10 +77,8 @@ def measure(traffic: Traffic, directory: Path, *, runs: int, count: int, floor: 
     for transport in ("fast", "aio"):
         with stepguard(traffic, directory, "--transport", transport) as server:
             yield from _scenarios(f"gRPC, {transport}, memory", server, traffic, ALL, **sizes, floor=floor)
-        with (
-            _redis(directory) as url,
-            stepguard(traffic, directory, "--transport", transport, "--replay-store", url) as server,
-        ):
+        flags = ("--transport", transport, "--replay-timeout", "1s")
+        with _redis(directory) as url, stepguard(traffic, directory, *flags, "--replay-store", url) as server:
             yield from _scenarios(f"gRPC, {transport}, Redis", server, traffic, (DPOP, STEP_UP), **sizes, floor=floor)
     with baseline(traffic, directory) as server:
         section = "gRPC, straightforward build"

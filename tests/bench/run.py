@@ -6,7 +6,7 @@ the most beside it. `--quick` takes less than two minutes and is good for compar
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import stepguard_service.before_grpc  # noqa: F401 - it must be the first to be 
 from tests.bench import footprint, in_process, machine, over_grpc, policy_changes, through_envoy, verifiers
 from tests.bench.report import Figure, figure, table, write_json
 from tests.bench.traffic import Traffic
+from tests.support.trust import ALGORITHMS
 
 RESULTS = Path("bench") / "results.json"
 
@@ -27,14 +28,15 @@ class Size:
     requests: int
     entries: int
     openssl_seconds: int
+    algorithms: Iterable[str] = ALGORITHMS
 
 
 FULL = Size(runs=7, requests=6000, entries=100_000, openssl_seconds=3)
-QUICK = Size(runs=3, requests=1200, entries=5000, openssl_seconds=1)
+QUICK = Size(runs=3, requests=1200, entries=5000, openssl_seconds=1, algorithms=("ES256",))
 
 
-def _verifiers() -> Iterator[Figure]:
-    for one in verifiers.measure():
+def _verifiers(algorithms: Iterable[str]) -> Iterator[Figure]:
+    for one in verifiers.measure(algorithms):
         yield Figure("verifiers", one.name, "us", one.median, one.fastest, one.slowest)
 
 
@@ -46,7 +48,7 @@ def measure(size: Size, directory: Path) -> Iterator[Figure]:
     policies = directory / "in-process"
     policies.mkdir()
     traffic.write_policies(policies)
-    yield from _verifiers()
+    yield from _verifiers(size.algorithms)
     yield from in_process.measure(traffic, policies, runs=runs, count=count)
     yield from over_grpc.measure(traffic, directory, runs=runs, count=count, floor=floor)
     yield from through_envoy.measure(traffic, directory, runs=runs, requests=count, floor=floor)

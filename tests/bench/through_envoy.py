@@ -19,6 +19,7 @@ from tests.support.processes import accepts, free_port, running
 SECTION = "through Envoy, DPoP + step-up"
 _CONNECTIONS = 32
 _LOAD = 0.3
+_SHARES = {0.5: "p50", 0.99: "p99"}
 
 Node = dict[str, Any]
 
@@ -66,7 +67,7 @@ def measure(traffic: Traffic, directory: Path, *, runs: int, requests: int, floo
             rates.append(answers.good / answers.seconds)
         figures = [figure(SECTION, "throughput", "1/s", rates, floor=floor)]
         rate = _LOAD * min(rates)
-        added: dict[float, list[float]] = {0.5: [], 0.99: []}
+        added: dict[float, list[float]] = {share: [] for share in _SHARES}
         for _ in range(runs):
             with_, without = (
                 http_load.run_at_rate(port, _requests(traffic, requests // 3), rate=rate) for port in (guarded, open_)
@@ -74,13 +75,8 @@ def measure(traffic: Traffic, directory: Path, *, runs: int, requests: int, floo
             _all_good(with_)
             for share, values in added.items():
                 values.append((with_.percentile(share) - without.percentile(share)) * 1000)
-    return [
-        *figures,
-        *(
-            figure(SECTION, f"added p{share:.0%} at 30 % load".replace("%", "", 1), "ms", v)
-            for share, v in added.items()
-        ),
-    ]
+    figures += [figure(SECTION, f"added {name} at 30 % load", "ms", added[share]) for share, name in _SHARES.items()]
+    return figures
 
 
 def _all_good(answers: http_load.Answers) -> None:
