@@ -113,6 +113,10 @@ class Connection:
             self._socket.sendall(b"".join(chunks))
         return sent
 
+    def send_raw(self, frames: bytes) -> None:
+        """Send frames of the caller's making, such as a client sends that breaks off."""
+        self._socket.sendall(frames)
+
     def receive(self) -> None:
         """Read what is there and count the answers in it."""
         data = self._socket.recv(_READ)

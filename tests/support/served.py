@@ -16,7 +16,7 @@ from stepguard_service.transport.aio import AioTransport
 from stepguard_service.transport.completion_queue import CompletionQueueTransport
 from stepguard_service.transport.handler import CheckHandler
 from stepguard_service.transport.health import Health
-from stepguard_service.transport.server import SERVICE, Transport
+from stepguard_service.transport.server import OPTIONS, SERVICE, Options, Transport
 
 from tests.support.checks import Caller
 
@@ -125,15 +125,16 @@ def served(
     store: Store | None = None,
     slow: Slow | None = None,
     credentials: grpc.ServerCredentials | None = None,
+    options: Options = OPTIONS,
 ) -> Iterator[Served]:
     """Serve on a free port of 127.0.0.1 with the transport `kind`, as long as the block runs."""
     decision, records, health = Decision(decide), Records(), Health(SERVICE)
     store, slow = store or Store(), slow or Slow()
     handler = CheckHandler(decision, store, slow=slow, record=records)
     transport: Transport = (
-        AioTransport(handler, health)
+        AioTransport(handler, health, options=options)
         if kind == "aio"
-        else CompletionQueueTransport(handler, health, observe_batch=lambda _: None)
+        else CompletionQueueTransport(handler, health, observe_batch=lambda _: None, options=options)
     )
     port = transport.start("127.0.0.1:0", credentials)
     server = Served(Caller(port), transport, port, health, decision, store, slow, records)

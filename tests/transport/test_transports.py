@@ -173,6 +173,15 @@ def test_a_call_that_waits_holds_nobody_up(serve: Serve) -> None:
     assert read_response(pending.result(timeout=5)).allowed
 
 
+def test_what_is_there_already_is_not_waited_for(serve: Serve) -> None:
+    """However often a decision asks: keys, then the token's issuer, each answered at once."""
+    server = serve(lambda _: waiting(lambda _: waiting(lambda _: waiting())))
+    begun = time.monotonic()
+    for _ in range(10):
+        assert server.caller.check(check_request()).allowed
+    assert time.monotonic() - begun < 2
+
+
 def test_a_caller_that_goes_away_disturbs_nobody_who_waits_for_the_same(serve: Serve) -> None:
     """The work is shared; only the wait is given up."""
     slow = Slow(at_once=None)
@@ -246,13 +255,13 @@ def test_nothing_is_claimed_for_a_caller_who_has_given_up(serve: Serve) -> None:
     assert sum(store.batches) == 2
 
 
-def test_claims_share_round_trips() -> None:
+def test_claims_share_round_trips(serve: Serve) -> None:
     """While one is under way, the others gather."""
     store = Store(blocking=True, delay=0.1)
-    with served("aio", lambda _: claiming(), store=store) as server:
-        pending = [server.caller.submit(check_request()) for _ in range(40)]
-        assert all(read_response(call.result(timeout=20)).allowed for call in pending)
-    assert len(store.batches) <= 5
+    server = serve(lambda _: claiming(), store=store)
+    pending = [server.caller.submit(check_request()) for _ in range(40)]
+    assert all(read_response(call.result(timeout=20)).allowed for call in pending)
+    assert len(store.batches) <= 8
 
 
 def test_a_claims_result_reaches_its_own_call(serve: Serve) -> None:

@@ -14,7 +14,7 @@ from grpc import aio
 from stepguard_service.transport import health
 from stepguard_service.transport.claims import Claims
 from stepguard_service.transport.handler import CheckHandler, Claiming, NotARequest, Progress, Waiting
-from stepguard_service.transport.server import METHOD, OPTIONS, SERVICE, ListenError
+from stepguard_service.transport.server import METHOD, OPTIONS, SERVICE, ListenError, Options
 
 _HEARTBEAT_SECONDS = 1.0
 
@@ -24,8 +24,9 @@ class AioTransport:
 
     name = "aio"
 
-    def __init__(self, handler: CheckHandler, state: health.Health) -> None:
+    def __init__(self, handler: CheckHandler, state: health.Health, *, options: Options = OPTIONS) -> None:
         self._service = _Service(handler, state)
+        self._options = options
         self._started: Future[tuple[asyncio.AbstractEventLoop, int]] = Future()
         self._stopping = asyncio.Event()
         self._grace = 0.0
@@ -54,7 +55,7 @@ class AioTransport:
             self._thread.join()
 
     async def _serve(self, address: str, credentials: grpc.ServerCredentials | None) -> None:
-        server = aio.server(handlers=self._service.handlers(), options=OPTIONS)
+        server = aio.server(handlers=self._service.handlers(), options=self._options)
         try:
             port = await _open(server, address, credentials)
         except Exception as error:  # noqa: BLE001 - for the thread that waits in `start`

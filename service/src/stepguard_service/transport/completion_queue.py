@@ -8,7 +8,7 @@ processor's cache from one verification to the next.
 It uses private parts of grpcio: `transport.self_check` runs it once before it is trusted with traffic.
 
 What is slow leaves the thread. Claims at a store outside the process go to a thread of their own, keys and
-introspection to `SlowWork`. Both come back through `_Inbox`, which wakes the loop out of gRPC's own waiting.
+introspection to `SlowWork`. Both come back through `Inbox`, which wakes the loop out of gRPC's own waiting.
 """
 
 import logging
@@ -17,31 +17,30 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import grpc
 from grpc._cython import cygrpc
 
+from stepguard_service import limits
 from stepguard_service.core.slow import Waited
 from stepguard_service.stores.replay import Claimed
 from stepguard_service.transport import health
+from stepguard_service.transport.fast_call import NO_FLAGS, Rpc, Tag, refuse, send
+from stepguard_service.transport.fast_inbox import Batch, ClaimsMade, Inbox, WaitEnded
 from stepguard_service.transport.handler import CheckHandler, Claiming, NotARequest, Progress, Waiting
-from stepguard_service.transport.server import METHOD, OPTIONS, SERVICE, ListenError
+from stepguard_service.transport.server import METHOD, OPTIONS, SERVICE, ListenError, Options
 
 BATCH: Final = 32
 """Requests decided together: beyond it the first one would wait longer than the locality gains."""
 
+_EVENTS: Final = 16 * BATCH
+"""Events of any kind in one turn: calls that never bring a message must not keep the others from being answered."""
+
 _PENDING_ACCEPTS: Final = 64
 """Calls that gRPC may hand over before the loop asks for more."""
 
-_HEARTBEAT: Final = 1.0
-"""Seconds that the loop waits for an event at the most."""
-
-_MUTE_PATIENCE: Final = 0.001
-"""The same while a result is out that cannot wake the loop."""
-
-_NO_FLAGS: Final = 0
 _NO_XDS: Final = False
 _AT_ONCE: Final = 0.0
 """A deadline in the past: what is ready, without waiting."""
@@ -49,98 +48,13 @@ _AT_ONCE: Final = 0.0
 _log = logging.getLogger(__name__)
 
 
-class _Tag:
-    """A tag of events that belong to no one call."""
-
-    __slots__ = ()
-
-
 _NOTHING: Final = cygrpc.CompletionType.queue_timeout
 
-_ACCEPTED, _SENT, _WOKEN, _SHUT_DOWN = _Tag(), _Tag(), _Tag(), _Tag()
+_ACCEPTED, _SHUT_DOWN = Tag(), Tag()
 
 _CHECK = f"/{SERVICE}/{METHOD}".encode()
 _HEALTH_CHECK = f"/{health.SERVICE}/{health.METHOD}".encode()
 _METHODS = frozenset((_CHECK, _HEALTH_CHECK))
-
-
-class _Rpc:
-    """One call, from its method to its answer; also the tag of the event that brings its message."""
-
-    __slots__ = ("call", "deadline", "is_health", "metadata_sent")
-
-    def __init__(self, call: Any, deadline: float, *, is_health: bool) -> None:
-        self.call = call
-        self.deadline = deadline
-        """time.monotonic(); infinity for none."""
-        self.is_health = is_health
-        self.metadata_sent = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Claimed:
-    """What the replay store said about one batch."""
-
-    batch: Sequence[tuple[_Rpc, Claiming]]
-    results: Sequence[Claimed | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Waited:
-    """What one call waited for."""
-
-    rpc: _Rpc
-    waiting: Waiting
-    waited: Waited
-
-
-class _Inbox:
-    """Results from other threads; putting one in makes an event on the completion queue, so that the loop looks here.
-
-    gRPC's core has alarms for that, but grpcio does not show them. Sending the initial metadata of a call that the
-    result is for makes an event too, and has to be done anyway. It can be done once a call: a call that waits a second
-    time cannot wake the loop again, so the loop must look by itself while one of those is out (`patience`).
-    """
-
-    def __init__(self) -> None:
-        self._results: list[_Claimed | _Waited] = []
-        self._mute = 0
-        self._closed = False
-        # The event must not come before the result is there, nor the result be used before the metadata is under way.
-        self._lock = threading.Lock()
-
-    def expect(self, rpc: _Rpc) -> None:
-        """A result for `rpc` will come. Called by the loop, before the work is handed over."""
-        with self._lock:
-            self._mute += rpc.metadata_sent
-
-    def put(self, result: _Claimed | _Waited, rpc: _Rpc) -> None:
-        """Called by any thread, once for each `expect`, with the same call."""
-        with self._lock:
-            if self._closed:
-                return
-            if rpc.metadata_sent:
-                self._mute -= 1
-            else:
-                rpc.metadata_sent = True
-                rpc.call.start_server_batch((_initial_metadata(),), _WOKEN)
-            self._results.append(result)
-
-    def take_all(self) -> list[_Claimed | _Waited]:
-        """All that is there. Called by the loop."""
-        with self._lock:
-            taken, self._results = self._results, []
-        return taken
-
-    def close(self) -> None:
-        """Nobody looks here any more, and the calls are about to go: what still comes is dropped."""
-        with self._lock:
-            self._closed = True
-
-    @property
-    def patience(self) -> float:
-        """Seconds for which the loop may sleep without looking here."""
-        return _MUTE_PATIENCE if self._mute else _HEARTBEAT
 
 
 class CompletionQueueTransport:
@@ -148,15 +62,24 @@ class CompletionQueueTransport:
 
     name = "fast"
 
-    def __init__(self, handler: CheckHandler, state: health.Health, observe_batch: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        handler: CheckHandler,
+        state: health.Health,
+        observe_batch: Callable[[int], None],
+        *,
+        options: Options = OPTIONS,
+    ) -> None:
         self._handler = handler
         self._state = state
         self._observe_batch = observe_batch
         self._queue = cygrpc.CompletionQueue()
-        self._server = cygrpc.Server(tuple((name.encode(), value) for name, value in OPTIONS), _NO_XDS)
+        self._server = cygrpc.Server(tuple((name.encode(), value) for name, value in options), _NO_XDS)
         self._server.register_completion_queue(self._queue)
-        self._inbox = _Inbox()
-        self._claims: queue.SimpleQueue[list[tuple[_Rpc, Claiming]] | None] = queue.SimpleQueue()
+        self._inbox = Inbox()
+        self._claims: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._left_over: Batch | None = None
+        """Taken from the queue by the claims thread, for its next round trip."""
         self._loop = threading.Thread(target=self._serve, name="stepguard-fast", daemon=True)
         self._claimer = threading.Thread(target=self._claim_elsewhere, name="stepguard-claims", daemon=True)
         self._accepting = True
@@ -210,31 +133,33 @@ class CompletionQueueTransport:
         """Take what is ready, decide it, send."""
         self.last_beat = time.monotonic()
         arrived = self._drain()
-        claiming: list[tuple[_Rpc, Claiming]] = []
-        answers: list[tuple[_Rpc, bytes]] = []
+        claiming: list[tuple[Rpc, Claiming]] = []
+        answers: list[tuple[Rpc, bytes]] = []
         if arrived:
             self._observe_batch(len(arrived))
         for rpc, payload in arrived:
             self._begin(rpc, payload, answers, claiming)
         for result in self._inbox.take_all():
             match result:
-                case _Claimed(batch, results):
+                case ClaimsMade(batch, results):
                     answers += self._finished(batch, results)
-                case _Waited(rpc, waiting, waited):
+                case WaitEnded(rpc, waiting, waited):
                     self._progress(rpc, self._handler.resume(waiting, waited), answers, claiming)
         if claiming:
             self._claim(claiming, answers)
         for rpc, response in answers:
-            _send(rpc, response)
+            send(rpc, response)
 
-    def _drain(self) -> list[tuple[_Rpc, bytes | None]]:
+    def _drain(self) -> list[tuple[Rpc, bytes | None]]:
         """Wait for something, then take all that is ready, at most one batch of messages."""
-        arrived: list[tuple[_Rpc, bytes | None]] = []
+        arrived: list[tuple[Rpc, bytes | None]] = []
         poll = self._queue.poll
         event = poll(time.time() + self._inbox.patience)
-        while event.completion_type != _NOTHING:
+        for more in range(_EVENTS - 1, -1, -1):
+            if event.completion_type == _NOTHING:
+                break
             tag = event.tag
-            if isinstance(tag, _Rpc):
+            if isinstance(tag, Rpc):
                 arrived.append((tag, event.batch_operations[0].message()))
                 if len(arrived) == BATCH:
                     break
@@ -243,7 +168,8 @@ class CompletionQueueTransport:
             elif tag is _SHUT_DOWN:
                 self._down = True
                 break
-            event = poll(_AT_ONCE)
+            if more:  # an event that is taken must be looked at
+                event = poll(_AT_ONCE)
         return arrived
 
     def _accepted(self, event: Any) -> None:
@@ -253,38 +179,38 @@ class CompletionQueueTransport:
             self._accept()
         details = event.call_details
         if details.method not in _METHODS:
-            _refuse(event.call, grpc.StatusCode.UNIMPLEMENTED, "no such method")
+            refuse(event.call, grpc.StatusCode.UNIMPLEMENTED, "no such method")
             return
         deadline = details.deadline - time.time() + time.monotonic()
-        rpc = _Rpc(event.call, deadline, is_health=details.method == _HEALTH_CHECK)
-        event.call.start_server_batch((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), rpc)
+        rpc = Rpc(event.call, deadline, is_health=details.method == _HEALTH_CHECK)
+        event.call.start_server_batch((cygrpc.ReceiveMessageOperation(NO_FLAGS),), rpc)
 
     def _begin(
         self,
-        rpc: _Rpc,
+        rpc: Rpc,
         payload: bytes | None,
-        answers: list[tuple[_Rpc, bytes]],
-        claiming: list[tuple[_Rpc, Claiming]],
+        answers: list[tuple[Rpc, bytes]],
+        claiming: list[tuple[Rpc, Claiming]],
     ) -> None:
         if payload is None:
-            _refuse(rpc.call, grpc.StatusCode.INVALID_ARGUMENT, "no message")
+            refuse(rpc.call, grpc.StatusCode.INVALID_ARGUMENT, "no message")
         elif rpc.is_health:
             self._answer_health(rpc, payload)
         elif rpc.deadline <= time.monotonic():
-            _refuse(rpc.call, grpc.StatusCode.DEADLINE_EXCEEDED, "too late")
+            refuse(rpc.call, grpc.StatusCode.DEADLINE_EXCEEDED, "too late")
         else:
             progress = self._handler.begin(payload, rpc.deadline)
             if isinstance(progress, NotARequest):
-                _refuse(rpc.call, grpc.StatusCode.INVALID_ARGUMENT, progress.value)
+                refuse(rpc.call, grpc.StatusCode.INVALID_ARGUMENT, progress.value)
             else:
                 self._progress(rpc, progress, answers, claiming)
 
     def _progress(
         self,
-        rpc: _Rpc,
+        rpc: Rpc,
         progress: Progress,
-        answers: list[tuple[_Rpc, bytes]],
-        claiming: list[tuple[_Rpc, Claiming]],
+        answers: list[tuple[Rpc, bytes]],
+        claiming: list[tuple[Rpc, Claiming]],
     ) -> None:
         match progress:
             case bytes():
@@ -294,58 +220,54 @@ class CompletionQueueTransport:
             case Waiting():
                 self._wait(rpc, progress)
 
-    def _wait(self, rpc: _Rpc, waiting: Waiting) -> None:
+    def _wait(self, rpc: Rpc, waiting: Waiting) -> None:
         def done(future: Future[Waited]) -> None:
-            self._inbox.put(_Waited(rpc, waiting, future.result()), rpc)
+            self._inbox.put(WaitEnded(rpc, waiting, future.result()), rpc)
 
         self._inbox.expect(rpc)
         self._handler.wait_for(waiting).add_done_callback(done)
 
-    def _claim(self, claiming: list[tuple[_Rpc, Claiming]], answers: list[tuple[_Rpc, bytes]]) -> None:
+    def _claim(self, claiming: list[tuple[Rpc, Claiming]], answers: list[tuple[Rpc, bytes]]) -> None:
         if self._handler.claim_blocks:
-            self._inbox.expect(claiming[0][0])
-            self._claims.put(claiming)
+            for start in range(0, len(claiming), limits.CLAIMS_IN_A_BATCH):
+                batch = claiming[start : start + limits.CLAIMS_IN_A_BATCH]
+                self._inbox.expect(batch[0][0])
+                self._claims.put(batch)
         else:
             answers += self._finished(claiming, self._handler.claim([one for _, one in claiming]))
 
     def _finished(
-        self, batch: Sequence[tuple[_Rpc, Claiming]], results: Sequence[Claimed | None]
-    ) -> list[tuple[_Rpc, bytes]]:
+        self, batch: Sequence[tuple[Rpc, Claiming]], results: Sequence[Claimed | None]
+    ) -> list[tuple[Rpc, bytes]]:
         finish = self._handler.finish
         return [(rpc, finish(claiming, result)) for (rpc, claiming), result in zip(batch, results, strict=True)]
 
     def _claim_elsewhere(self) -> None:
-        """The claims thread: one round trip a batch. The store's own timeout bounds it."""
-        while (batch := self._claims.get()) is not None:
-            results = self._handler.claim([claiming for _, claiming in batch])
-            self._inbox.put(_Claimed(batch, results), batch[0][0])
+        """The claims thread: one round trip for what has gathered. The store's own timeout bounds it."""
+        while gathered := self._gather():
+            results = iter(self._handler.claim([claiming for batch in gathered for _, claiming in batch]))
+            for batch in gathered:
+                self._inbox.put(ClaimsMade(batch, list(islice(results, len(batch)))), batch[0][0])
 
-    def _answer_health(self, rpc: _Rpc, payload: bytes) -> None:
+    def _gather(self) -> list[Batch]:
+        """Wait for a batch, and take those behind it that fit into the same round trip; none at the end."""
+        batch, self._left_over = self._left_over or self._claims.get(), None
+        gathered, room = list[Batch](), limits.CLAIMS_IN_A_BATCH
+        while batch is not None and len(batch) <= room:
+            gathered.append(batch)
+            room -= len(batch)
+            if self._claims.empty():
+                return gathered
+            batch = self._claims.get()
+        # What does not fit any more, or the end, which comes once: it is found again by the next call.
+        if batch is None:
+            self._claims.put(None)
+        self._left_over = batch
+        return gathered
+
+    def _answer_health(self, rpc: Rpc, payload: bytes) -> None:
         answer = self._state.check(payload)
         if isinstance(answer, bytes):
-            _send(rpc, answer)
+            send(rpc, answer)
         else:
-            _refuse(rpc.call, answer, "")
-
-
-def _initial_metadata() -> Any:
-    return cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS)
-
-
-def _status(code: grpc.StatusCode, details: str) -> Any:
-    return cygrpc.SendStatusFromServerOperation(None, code.value[0], details.encode(), _NO_FLAGS)
-
-
-_OK = _status(grpc.StatusCode.OK, "")
-
-
-def _send(rpc: _Rpc, response: bytes) -> None:
-    message = cygrpc.SendMessageOperation(response, _NO_FLAGS)
-    rest = (message, _OK, cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS))
-    rpc.call.start_server_batch(rest if rpc.metadata_sent else (_initial_metadata(), *rest), _SENT)
-
-
-def _refuse(call: Any, code: grpc.StatusCode, details: str) -> None:
-    """End a call whose metadata was not sent yet with an error of gRPC's own."""
-    close = cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS)
-    call.start_server_batch((_initial_metadata(), _status(code, details), close), _SENT)
+            refuse(rpc.call, answer, "")

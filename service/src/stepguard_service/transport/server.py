@@ -10,7 +10,9 @@ from stepguard_service import limits
 SERVICE = "envoy.service.auth.v3.Authorization"
 METHOD = "Check"
 
-OPTIONS = (
+Options = tuple[tuple[str, int], ...]
+
+OPTIONS: Options = (
     # Without this a second process could take half of the connections of a port that is already in use.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", limits.CHECK_REQUEST_LENGTH),
