@@ -60,10 +60,10 @@ def seen(response: Response) -> list[tuple[str, str]]:
     return [(name, value) for name, value in json.loads(response.body)["headers"]]
 
 
-def write_policies(folder: Path, signer: Signer) -> Path:
-    """The folder's policies, with the signer's keys inline."""
+def write_policies(folder: Path, signer: Signer, source: Path = POLICIES) -> Path:
+    """The policies of a file in a folder, with the signer's keys inline."""
     folder.mkdir()
-    documents = list(yaml.safe_load_all(POLICIES.read_text(encoding="utf-8")))
+    documents = list(yaml.safe_load_all(source.read_text(encoding="utf-8")))
     documents[0]["spec"]["jwks"] = {"keys": json.loads(jwk_set(signer))["keys"]}
     (folder / "policies.yaml").write_text(yaml.safe_dump_all(documents, sort_keys=False), encoding="utf-8")
     return folder
@@ -77,10 +77,10 @@ LISTENERS: Final = {
 
 
 @contextlib.contextmanager
-def running_gateway(directory: Path) -> Iterator[Gateway]:
-    """All parts, as long as the block runs."""
+def running_gateway(directory: Path, source: Path = POLICIES) -> Iterator[Gateway]:
+    """All parts with the policies of this file, as long as the block runs."""
     signer = Signer()
-    policies = write_policies(directory / "policies", signer)
+    policies = write_policies(directory / "policies", signer, source)
     with (
         HttpServer(echo) as application,
         GrpcApplication() as grpc,

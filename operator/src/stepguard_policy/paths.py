@@ -16,7 +16,9 @@ _FORBIDDEN: Final = re.compile(r"[^\x21-\x7e]|[\\?#]")
 _ESCAPE: Final = re.compile(r"%(?:([0-9A-Fa-f]{2}))?")
 _DISGUISED_DOTS: Final = re.compile(r"\.\.?(?:;|%3[Bb])")
 _OTHER_OCTETS: Final = re.compile(r"(?:%[89A-F][0-9A-F])+")
-_UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_BARE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@")
+"""What a segment may hold unescaped (RFC 3986 §3.3), but for `;`: it separates parameters only where it is bare."""
+_NEVER_BARE: Final = re.compile(r"[\"<>\[\]^`{|}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,9 @@ def normalize_path(
 ) -> str | PathRefused:
     """Bring a path (without its query) into normal form; applying it twice changes nothing more.
 
-    Unreserved escapes are decoded, other escapes get upper-case hex, dot segments go, repeated slashes become one. A
-    trailing slash stays: whether it counts depends on the kind of match.
+    Escapes of what may stand bare in a segment are decoded, since servers decode them before they route; other escapes
+    get upper-case hex, and what may not stand bare is escaped. Dot segments go, repeated slashes become one. A trailing
+    slash stays: whether it counts depends on the kind of match.
 
     Args:
         path: what stands before the `?`.
@@ -51,7 +54,7 @@ def normalize_path(
     if _FORBIDDEN.search(path):
         return PathRefused("the path has a character that no path may have")
     try:
-        unescaped = _ESCAPE.sub(_unescape, path)
+        unescaped = _NEVER_BARE.sub(_escape, _ESCAPE.sub(_unescape, path))
     except ValueError as problem:
         return PathRefused(str(problem))
     if "%2F" in unescaped and not keep_encoded_slashes:
@@ -86,18 +89,25 @@ def _unescape(escape: re.Match[str]) -> str:
     character = chr(int(digits, 16))
     if character in "\\\0":
         raise ValueError("the path has an encoded backslash or NUL")
-    return character if character in _UNRESERVED else f"%{digits.upper()}"
+    return character if character in _BARE else f"%{digits.upper()}"
+
+
+def _escape(character: re.Match[str]) -> str:
+    return f"%{ord(character[0]):02X}"
 
 
 def _fold(path: str) -> str:
-    """Lower case, escaped UTF-8 included; escapes keep their upper-case hex."""
+    """Lower case, escaped UTF-8 included; escapes keep their upper-case hex.
+
+    By way of upper case, because some servers compare in that: to them a dotless i is an i.
+    """
     folded = _OTHER_OCTETS.sub(_fold_octets, path)
     return _ESCAPE.sub(lambda escape: escape[0].upper(), folded.lower())
 
 
 def _fold_octets(octets: re.Match[str]) -> str:
     try:
-        return quote(unquote(octets[0], errors="strict").lower(), safe="")
+        return quote(unquote(octets[0], errors="strict").lower().upper().lower(), safe="")
     except UnicodeDecodeError:
         return octets[0]
 
