@@ -4,6 +4,7 @@ import contextlib
 import struct
 import time
 from collections.abc import Iterator
+from typing import NoReturn
 
 import grpc
 import pytest
