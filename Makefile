@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := test
-.PHONY: install demo test lint types layers unit bench bench-control-plane soak fuzz kube-assets crds proto lock check-generated format clean
+.PHONY: install demo test lint types layers unit bench bench-control-plane soak grpcio-range fuzz kube-assets crds proto lock check-generated format clean
 
 install: $(STAMP)
 
@@ -40,6 +40,9 @@ format: install
 
 bench: install
 	$(BIN)/python -m tests.bench.run $(BENCH)
+
+grpcio-range: install
+	@tools/grpcio-range
 
 soak: install
 	$(BIN)/python -m tests.bench.soak

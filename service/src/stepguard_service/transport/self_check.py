@@ -37,7 +37,8 @@ def problem() -> str | None:
         finally:
             transport.stop(0)
     except Exception as error:  # noqa: BLE001 - whatever private code does, the public transport is there
-        return f"{type(error).__name__}: {error}".partition("\n")[0]
+        said = f"it answered with {error.code().name}" if isinstance(error, grpc.Call) else str(error)
+        return f"{type(error).__name__}: {said}".partition("\n")[0]
     return None if answer else "it answered with nothing"
 
 
