@@ -114,6 +114,9 @@ KEEPALIVE_TIMEOUT_MS = 20 * 1000
 PEER_PING_INTERVAL_MS = 5 * 1000
 """How often Envoy's `connection_keepalive` may ping; gRPC's default of 5 min ends connections that do."""
 
+LOGGED_LENGTH = 1024
+"""Of one value in a line about a decision: 10 000 lines may wait, and a request target may have 60 KiB."""
+
 CLAIMS_IN_A_BATCH = 32
 """Claims in one round trip to the replay store (docs/architecture.md, section 3)."""
 

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from stepguard_service.core.model import Answer, Outcome, Request
+from stepguard_service.limits import LOGGED_LENGTH
 from stepguard_service.settings import DecisionLog
 from stepguard_service.transport import log
 
@@ -161,6 +162,10 @@ def _log(request: Request | None, answer: Answer, seconds: float) -> None:
             mode=answer.mode.value,
             audited=answer.audited,
             milliseconds=round(seconds * 1000, 3),
-            **said,
+            **{name: _clipped(value) for name, value in said.items()},
         ),
     )
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= LOGGED_LENGTH else f"{text[:LOGGED_LENGTH]}…"
