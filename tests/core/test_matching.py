@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stepguard_policy.paths import without_trailing_slash
-from stepguard_service.core.matching import HostTable, RuleSetBuilder, index, index_in_steps
+from stepguard_service.core.matching import METHOD_OVERRIDES, HostTable, RuleSetBuilder, index, index_in_steps
 from stepguard_service.core.model import Access, Candidate, Mode, PathType
 from stepguard_service.core.path_index import governs
 
-from tests.support.policies import candidate, exact, host_rules, policy, rule, rule_set, template
+from tests.support.policies import When, candidate, exact, host_rules, policy, rule, rule_set, template
 
 
 def _names(candidates: Iterable[Candidate], path: str, method: str = "GET") -> list[str]:
@@ -213,11 +213,14 @@ def test_the_index_finds_what_a_scan_finds_in_the_same_order(
     assert _names(candidates, path, method) == [one.rule.name for one in scanned]
 
 
-def test_method_overrides_are_stripped_where_a_rule_names_a_method() -> None:
-    """Else a client could get a POST done under the rule for GET."""
+def test_method_overrides_are_stripped_where_the_method_decides() -> None:
+    """Else a client could get a POST done under the rule for GET, by a condition about GET, or in a preflight."""
     by_method = host_rules(candidate(rule(), "/", "GET"), identity_headers=frozenset({"x-sub"}))
     assert by_method.stripped == ("x-http-method", "x-http-method-override", "x-method-override", "x-sub")
     assert host_rules(candidate(rule()), identity_headers=frozenset({"x-sub"})).stripped == ("x-sub",)
+    conditional = host_rules(candidate(rule(when=When(lambda given: given.method == "GET"))))
+    preflights = host_rules(candidate(rule()), allow_origins=frozenset({"https://app.example"}))
+    assert set(conditional.stripped) == set(preflights.stripped) == METHOD_OVERRIDES
 
 
 def test_a_host_is_audited_where_all_its_policies_are() -> None:

@@ -108,10 +108,9 @@ class Authorizer:
         verified = grant.verified
         if verified is None:
             return answers.granted(place, grant, Reason.ANONYMOUS)
-        settings = grant.entry.rule.policy.dpop
-        if verified.proof is None or settings.skip_replay:
+        if verified.proof is None or grant.entry.rule.policy.dpop.skip_replay:
             return self._grant(place, grant, Reason.OK, now)
-        claim = claim_of(verified.proof, settings, place.request.id)
+        claim = claim_of(verified.proof, place.request.id, lifetime=place.rules.proof_lifetime)
         return ClaimStep(claim, partial(self._finish, place, grant, now))
 
     def _finish(self, place: Place, grant: Granted, now: int, claimed: Claimed) -> Answer:

@@ -1,7 +1,8 @@
 """Allowed requests: what is set on them, removed from them and put on their response.
 
 Names of identity headers are removed whether or not the request seems to have them, since a proxy may be configured to
-show us only some headers, and in every spelling: for WSGI and CGI `x_auth_sub` is `x-auth-sub`.
+show us only some headers, and in every spelling: for WSGI and CGI `x_auth_sub` is `x-auth-sub`, and for some servers
+(FastCGI behind lighttpd) every character that is neither letter nor digit is the same one.
 """
 
 import json
@@ -23,6 +24,8 @@ from stepguard_service.core.refusal import NO_STORE, cors_headers
 from stepguard_service.limits import CLAIM_HEADER_LENGTH
 
 _HEADER_VALUE = re.compile(r"(?! )[\x20-\x7e]+(?<! )")
+_ODD = re.compile(r"[^a-z0-9:-]")
+"""What may stand for a hyphen in a name. Pseudo-headers have a colon."""
 _APPENDED = frozenset({"vary", "access-control-expose-headers"})
 
 
@@ -98,8 +101,8 @@ def _removals(request_headers: Mapping[str, str], stripped: Sequence[str], ident
     """Envoy removes after it sets, so what this answer sets itself must not be removed; other spellings must."""
     own = {header for header, _ in identity.headers}
     removing = [name for name in stripped if name not in own]
-    if any("_" in name for name in request_headers):
-        removing += [name for name in request_headers if "_" in name and name.replace("_", "-") in stripped]
+    if _ODD.search("".join(request_headers)):
+        removing += [name for name in request_headers if _ODD.search(name) and _ODD.sub("-", name) in stripped]
     return removing
 
 

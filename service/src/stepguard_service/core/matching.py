@@ -54,6 +54,8 @@ class HostRules:
     """Request headers that only we may set, or that nobody may."""
     mode: Mode
     """Audit where all policies are: how requests are treated that no rule governs."""
+    proof_lifetime: int
+    """Seconds after its `iat` in which a proof may pass under one policy or another that refuses replays."""
 
     @property
     def owner(self) -> str:
@@ -97,7 +99,6 @@ def index_in_steps(table: HostTable) -> Generator[None, None, HostRules]:
         entries.append(entry)
         if position % _SLICE == 0:
             yield
-    by_method = any(candidate.method for candidate in table.candidates)
     audit = bool(table.policies) and all(policy.mode is Mode.AUDIT for policy in table.policies)
     return HostRules(
         pattern=table.pattern,
@@ -107,9 +108,20 @@ def index_in_steps(table: HostTable) -> Generator[None, None, HostRules]:
         paths=paths,
         entries=tuple(entries),
         documents=_documents(table),
-        stripped=tuple(sorted(table.identity_headers | METHOD_OVERRIDES if by_method else table.identity_headers)),
+        stripped=tuple(sorted(table.identity_headers | (METHOD_OVERRIDES if _methods_matter(table) else frozenset()))),
         mode=Mode.AUDIT if audit else Mode.ENFORCE,
+        proof_lifetime=max((_lifetime(policy) for policy in table.policies), default=0),
     )
+
+
+def _methods_matter(table: HostTable) -> bool:
+    """Whether a method decides what is asked of a request: by a match, by a condition, or because it is a preflight."""
+    judged = any(candidate.method or candidate.rule.condition is not None for candidate in table.candidates)
+    return judged or bool(table.allow_origins)
+
+
+def _lifetime(policy: Policy) -> int:
+    return 0 if policy.dpop.skip_replay else policy.dpop.proof_max_age + policy.dpop.clock_skew
 
 
 def _documents(table: HostTable) -> dict[str, tuple[Policy, ResourceMetadata]]:

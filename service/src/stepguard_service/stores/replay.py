@@ -7,7 +7,7 @@ from enum import Enum
 from hashlib import sha256
 from typing import Protocol
 
-from stepguard_service.core.model import DpopSettings, Proof
+from stepguard_service.core.model import Proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,13 @@ class Claim:
     until: int
 
 
-def claim_of(proof: Proof, settings: DpopSettings, request_id: str) -> Claim:
-    """The claim that a request makes for its proof: of this jti by this key, until the proof cannot pass any more."""
+def claim_of(proof: Proof, request_id: str, *, lifetime: int) -> Claim:
+    """The claim that a request makes for its proof: of this jti by this key, until the proof cannot pass any more.
+
+    `lifetime`: seconds after its `iat` in which it may pass anywhere at the host.
+    """
     key = sha256(b"\0".join((b"stepguard-replay-v1", proof.jkt.encode(), proof.jti.encode()))).digest()
-    until = math.ceil(proof.iat) + settings.proof_max_age + settings.clock_skew + 1
+    until = math.ceil(proof.iat) + lifetime + 1
     return Claim(key, proof.jkt, request_id, until)
 
 
