@@ -11,6 +11,8 @@ from typing import Final
 from stepguard_policy.cel_tree import Kind, Node
 from stepguard_policy.regex_weight import regex_weight
 
+QUERY_PARAMETERS: Final = 1000
+"""Of one request: with more of them an expression that looks at the query has no answer. They cost 5 ms."""
 PATTERN_LENGTH: Final = 256
 PATTERN_WEIGHT_IN_LOOPS: Final = 256
 """Compiled anew in each iteration."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from cel_expr_python import cel
 
 from stepguard_policy.cel_tree import read_tree
-from stepguard_policy.expression_limits import over_limit, patterns
+from stepguard_policy.expression_limits import QUERY_PARAMETERS, over_limit, patterns
 
 EXPRESSION_LENGTH: Final = 1024
 """Characters."""
@@ -77,9 +77,14 @@ class Expression:
         params: Mapping[str, str],
         claims: Mapping[str, object] | None,
     ) -> bool | None:
-        """True or False; None for everything else: an error, another type, an exhausted budget, a NUL in an input."""
+        """True or False; None for everything else: an error, another type, an exhausted budget, a NUL in an input.
+
+        Nor has an expression about `request.query` an answer where that has more than `QUERY_PARAMETERS` values.
+        """
         values = (method, path, host, query, headers, params, claims)
         given = {name: value for name, value in zip(VARIABLES, values, strict=True) if name in self._names}
+        if "request.query" in given and sum(map(len, query.values())) > QUERY_PARAMETERS:
+            return None
         if not all(_usable(value, _DEPTH) for value in given.values()):
             return None
         try:
