@@ -18,7 +18,7 @@ def obj(name: str, version: int | str, value: int = 0, **status: Any) -> dict[st
 
 def objects() -> Objects[int]:
     """A store whose compiler sees the spec alone."""
-    return Objects(lambda raw: int(raw["spec"]))
+    return Objects(lambda raw, _: int(raw["spec"]))
 
 
 def names(store: Objects[int]) -> set[str]:

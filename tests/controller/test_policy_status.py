@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from stepguard_operator.conditions import differs
-from stepguard_operator.replicas import Fleet, PolicyThere, Refused, ReplicaReport
+from stepguard_operator.replicas import Fleet, Refused, ReplicaReport
 from stepguard_operator.status import PolicyFacts, policy_status
 from stepguard_policy.compile.reasons import AcceptedReason, RefsReason
 from stepguard_policy.compile.verdicts import Finding, Verdict
@@ -37,8 +37,9 @@ def facts(
 
 def replica(name: str, policy_hash: str = "new", *, error: str = "", **more: Any) -> ReplicaReport:
     """A replica that has this hash of the policy in force, with a shared replay store."""
-    policies = {POLICY: PolicyThere(policy_hash, error)}
-    return ReplicaReport(name=name, boot_id="b", policies=policies, **{"shared_replay_store": True, **more})
+    errors = {POLICY: error} if error else {}
+    known = {"policies": {POLICY: policy_hash}, "errors": errors, "shared_replay_store": True}
+    return ReplicaReport(name=name, boot_id="b", **{**known, **more})
 
 
 def fleet(

@@ -9,10 +9,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 from stepguard_policy.documents import parse_object
-from stepguard_policy.resources import Resource
+from stepguard_policy.resources import IssuerResource, PolicyResource, Resource
 
 from stepguard_operator.api import Api, ApiError
 from stepguard_operator.complaints import Complaints
@@ -26,6 +27,8 @@ FIRST_RETRY_SECONDS: Final = 1.0
 LAST_RETRY_SECONDS: Final = 15.0
 UNDELIVERED_SECONDS: Final = 30.0
 """For the watch to deliver what a list of ours has shown."""
+
+Parsed = TypeVar("Parsed", PolicyResource, IssuerResource)
 
 _log = logging.getLogger(__name__)
 
@@ -153,9 +156,31 @@ class Catalog:
                 self._undelivered[kind, key_of(item)] = (version, now)
 
 
-def _parse(raw: Mapping[str, Any]) -> Resource | None:
+def _parse(raw: Mapping[str, Any], before: Resource | None) -> Resource | None:
     parsed = parse_object(raw, source=None)
     if isinstance(parsed, tuple):
         _log.error("an object that the API server should have refused: %s", "; ".join(map(str, parsed)))
         return None
-    return parsed
+    return _sharing(parsed, before)
+
+
+def _sharing(parsed: Resource, before: Resource | None) -> Resource:
+    """The same, with one object for equal specs: what is identical costs the compiler no comparison."""
+    match parsed, before:
+        case PolicyResource(), PolicyResource() | None:
+            return _shared(parsed, before)
+        case IssuerResource(), IssuerResource() | None:
+            return _shared(parsed, before)
+        case _:
+            return parsed
+
+
+def _shared(parsed: Parsed, before: Parsed | None) -> Parsed:
+    spec, accepted = parsed.spec, parsed.accepted
+    if before is not None and before.spec == spec:
+        spec = before.spec
+    if accepted is not None and accepted.spec == spec:
+        accepted = replace(accepted, spec=spec)
+    elif before is not None and before.accepted == accepted:
+        accepted = before.accepted
+    return replace(parsed, spec=spec, accepted=accepted)

@@ -11,8 +11,9 @@ NAMED_AT_MOST: Final = 3
 """Replicas in one message."""
 MESSAGE_LENGTH: Final = 1024
 """The API allows 32 768 bytes; a person reads one line."""
-TIMES: Final = frozenset({"lastTransitionTime", "lastFetchTime"})
-"""Fields that alone are no reason to write."""
+COMPARED: Final = ("type", "status", "reason", "message", "observedGeneration")
+"""Of a condition: its time alone is no reason to write."""
+APART: Final = frozenset({"conditions", "lastFetchTime"})
 
 
 class Tristate(StrEnum):
@@ -119,9 +120,9 @@ def summarize(conditions: Sequence[Condition], generation: int) -> Condition:
     return Condition(ConditionType.READY, Tristate.TRUE, Reason.READY, conditions[-1].message, generation)
 
 
-def differs(status: Any, written: Any) -> bool:
+def differs(status: Mapping[str, Any], written: Mapping[str, Any]) -> bool:
     """Whether anything but a time is different."""
-    return bool(_timeless(status) != _timeless(written))
+    return _timeless(status) != _timeless(written)
 
 
 def names(replicas: Sequence[str]) -> str:
@@ -131,9 +132,6 @@ def names(replicas: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _timeless(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _timeless(item) for key, item in value.items() if key not in TIMES}
-    if isinstance(value, list):
-        return [_timeless(item) for item in value]
-    return value
+def _timeless(status: Mapping[str, Any]) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
+    conditions = [tuple(condition.get(name) for name in COMPARED) for condition in status.get("conditions", ())]
+    return conditions, {name: value for name, value in status.items() if name not in APART}

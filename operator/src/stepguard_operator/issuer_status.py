@@ -87,6 +87,7 @@ def _fetched(status: Mapping[str, Any], before: Mapping[str, Any], there: Mappin
     """The oldest fetch of any replica where a condition changes, else what stands there."""
     oldest = min((it.last_success for it in there.values() if it.last_success is not None), default=None)
     stands: str | None = before.get("lastFetchTime")
-    if oldest is None or not differs(status["conditions"], before.get("conditions", [])):
+    conditions = {"conditions": status["conditions"]}
+    if oldest is None or not differs(conditions, {"conditions": before.get("conditions", [])}):
         return stands
     return datetime.fromtimestamp(oldest, UTC).isoformat().replace("+00:00", "Z")

@@ -1,6 +1,7 @@
 """Compile after every change, publish what came out: level-triggered, from all objects there are."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -121,6 +122,10 @@ class Reconciler:
         resources = [stored.parsed for _, stored in self._catalog.stored() if stored.parsed is not None]
         began = time.monotonic()
         compiled = await asyncio.to_thread(self._compiler.compile, resources, self._options())
+        if self.result is None or self.result.list != number:
+            # Once a list: objects that live as long as a policy does are not looked at by each collection any more.
+            gc.collect()
+            gc.freeze()
         self._metrics.compile_seconds.observe(time.monotonic() - began)
         of = {ref_of(resource): (resource.uid, resource.generation) for resource in resources}
         self.result = Result(compiled, number, of)

@@ -17,14 +17,6 @@ TEXT_LENGTH: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyThere:
-    """One policy on one replica: its compiled hash, and why some of its rules are Denied there."""
-
-    hash: str
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class IssuerThere:
     """One TokenIssuer on one replica. `last_success` in Unix seconds; None: its keys were never fetched."""
 
@@ -43,14 +35,19 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaReport:
-    """A Report after everything in it was bounded. `in_force` is the hash of a snapshot, empty for none."""
+    """A Report after everything in it was bounded.
+
+    `in_force` is the hash of a snapshot, empty for none. `policies` maps the names of policies to their compiled
+    hashes, `errors` to why some of their rules are Denied there.
+    """
 
     name: str
     boot_id: str
     in_force: str = ""
     version: tuple[int, int] = (0, 0)
     refused: Refused | None = None
-    policies: Mapping[str, PolicyThere] = field(default_factory=dict)
+    policies: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
     issuers: Mapping[str, IssuerThere] = field(default_factory=dict)
     shared_replay_store: bool = False
     nonce_key_ids: tuple[str, ...] = ()
@@ -69,7 +66,8 @@ def parse_report(message: pb.Report) -> ReplicaReport | str:
         in_force=message.in_force.hash,
         version=(message.in_force.version.epoch, message.in_force.version.sequence),
         refused=Refused(rejected.hash, _text(rejected.reason)) if message.HasField("rejected") else None,
-        policies={it.name: PolicyThere(it.hash, _text(it.error)) for it in message.policies},
+        policies={it.name: it.hash for it in message.policies},
+        errors={it.name: _text(it.error) for it in message.policies if it.error},
         issuers={it.name: IssuerThere(it.keys, it.last_success or None, _text(it.error)) for it in message.issuers},
         shared_replay_store=message.replay_store.shared,
         nonce_key_ids=tuple(message.nonce_key_ids),
@@ -103,11 +101,28 @@ class Fleet:
     silent: tuple[str, ...] = ()
     awaited: tuple[str, ...] = ()
     settled: bool = True
+    shape: tuple[object, ...] = field(init=False, compare=False)
+    """All that is not about a single policy or issuer."""
+
+    def __post_init__(self) -> None:
+        """Work out `shape`."""
+        each = [
+            (name, report.refused, report.shared_replay_store, report.nonce_key_ids)
+            for name, report in self.heard.items()
+        ]
+        object.__setattr__(self, "shape", (tuple(each), self.silent, self.awaited, self.settled))
 
     @property
     def desired(self) -> int:
         """How many there should be."""
         return len(self.heard) + len(self.silent) + len(self.awaited)
+
+    def about(self, name: str) -> tuple[object, ...]:
+        """All that replicas say about one policy or issuer."""
+        return tuple(
+            (report.policies.get(name), report.errors.get(name), report.issuers.get(name))
+            for report in self.heard.values()
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from stepguard_policy.compile import Ref, Verdict
@@ -45,6 +45,7 @@ class Reporter:
         self._trigger = Trigger()
         self._all = False
         self._some: dict[Target, None] = {}
+        self._looked_at: dict[Target, tuple[object, ...]] = {}
 
     def touch_all(self) -> None:
         """Verdicts or reports are new."""
@@ -61,61 +62,82 @@ class Reporter:
         while True:
             if not await self._trigger.wait(until=self._replicas.next_change(time.monotonic())):
                 self._all = True
-            targets = [(kind, _key(stored)) for kind, stored in self._catalog.stored()] if self._all else []
-            targets += [target for target in self._some if not self._all]
-            gone = [target for target in self._some if self._catalog[target[0]].get(target[1]) is None]
+            if self._all:
+                self._some |= dict.fromkeys((kind, _key(stored)) for kind, stored in self._catalog.stored())
+            targets = tuple(self._some)
             self._all, self._some = False, {}
-            for target in gone:
-                self._writer.unwant(target)
             await self._look(targets)
 
-    async def _look(self, targets: list[Target]) -> None:
+    def forget(self) -> None:
+        """Another operator may have written meanwhile: look at everything as if for the first time."""
+        self._looked_at.clear()
+        self.touch_all()
+
+    async def _look(self, targets: Sequence[Target]) -> None:
         fleet, now = self._replicas.fleet(time.monotonic()), rfc3339()
-        for number, (kind, key) in enumerate(targets, start=1):
-            stored, result = self._catalog[kind].get(key), self._result()
-            if stored is not None and result is not None and self._leader.certain:
-                self._judge((kind, key), stored, result, fleet=fleet, now=now)
+        for number, target in enumerate(targets, start=1):
+            stored, result = self._catalog[target[0]].get(target[1]), self._result()
+            if stored is None:
+                self._writer.unwant(target)
+                self._looked_at.pop(target, None)
+            elif result is not None and self._leader.certain:
+                self._judge(target, stored, result, fleet=fleet, now=now)
             if number % BREATH == 0:
                 await asyncio.sleep(0)
 
     def _judge(self, target: Target, stored: Stored[Resource], result: Result, *, fleet: Fleet, now: str) -> None:
         kind, (namespace, name) = target
         ref = Ref("StepUpPolicy" if kind is Kind.POLICY else "TokenIssuer", namespace, name)
-        generation = stored.metadata.get("generation", 0)
-        verdict = result.verdict(ref, stored.metadata["uid"], generation)
+        verdict = result.verdict(ref, stored.metadata["uid"], stored.metadata.get("generation", 0))
         if verdict is None:
             return
-        accepted = _accepted(stored, verdict, generation)
+        requires_nonce = result.requires_nonce(ref)
+        inputs = (stored, verdict, requires_nonce, fleet.shape, fleet.about(str(ref)), _refusable(fleet, result))
+        if self._looked_at.get(target) == inputs:
+            return
+        self._looked_at[target] = inputs
         if kind is Kind.POLICY:
-            status = policy_status(
-                PolicyFacts(
-                    name=str(ref),
-                    generation=generation,
-                    verdict=verdict,
-                    requires_nonce=result.requires_nonce(ref),
-                    snapshot=result.compiled.snapshot.hash,
-                    accepted=accepted,
-                    status=stored.status,
-                ),
-                fleet,
-                now=now,
+            facts = PolicyFacts(
+                name=str(ref),
+                generation=stored.metadata.get("generation", 0),
+                verdict=verdict,
+                requires_nonce=requires_nonce,
+                snapshot=result.compiled.snapshot.hash,
+                accepted=_accepted(stored, verdict),
+                status=stored.status,
             )
+            self._want(target, stored, policy_status(facts, fleet, now=now))
         else:
-            facts = IssuerFacts(
-                name=name, generation=generation, verdict=verdict, accepted=accepted, status=stored.status
-            )
-            status = issuer_status(facts, fleet, now=now)
+            self._want(target, stored, issuer_status(_issuer_facts(stored, verdict), fleet, now=now))
+
+    def _want(self, target: Target, stored: Stored[Resource], status: Mapping[str, Any]) -> None:
         if not differs(status, stored.status):
             self._writer.unwant(target)
             return
         urgent = status.get("accepted") != stored.status.get("accepted")
-        self._writer.want(target, Write(kind, stored.metadata, stored.status, status, urgent))
+        self._writer.want(target, Write(target[0], stored.metadata, stored.status, status, urgent))
 
 
-def _accepted(stored: Stored[Resource], verdict: Verdict, generation: int) -> Mapping[str, Any] | None:
+def _refusable(fleet: Fleet, result: Result) -> str:
+    """The hash of the snapshot, where it matters whether a replica refuses just this one."""
+    refused = any(report.refused is not None for report in fleet.heard.values())
+    return result.compiled.snapshot.hash if refused else ""
+
+
+def _issuer_facts(stored: Stored[Resource], verdict: Verdict) -> IssuerFacts:
+    return IssuerFacts(
+        name=stored.metadata["name"],
+        generation=stored.metadata.get("generation", 0),
+        verdict=verdict,
+        accepted=_accepted(stored, verdict),
+        status=stored.status,
+    )
+
+
+def _accepted(stored: Stored[Resource], verdict: Verdict) -> Mapping[str, Any] | None:
     """What status.accepted has to be."""
     if verdict.accepts_new:
-        return {"generation": generation, "spec": stored.raw["spec"]}
+        return {"generation": stored.metadata.get("generation", 0), "spec": stored.raw["spec"]}
     accepted: Mapping[str, Any] | None = stored.status.get("accepted")
     return accepted
 

@@ -78,10 +78,9 @@ def _look(facts: PolicyFacts, fleet: Fleet) -> _There:
     rejecting: list[tuple[str, str]] = []
     waiting: list[str] = [*fleet.awaited]
     for name, report in fleet.heard.items():
-        policy = report.policies.get(facts.name)
-        if policy is not None and policy.hash == facts.verdict.policy_hash:
-            if policy.error:
-                rejecting.append((name, policy.error))
+        if facts.name in report.policies and report.policies[facts.name] == facts.verdict.policy_hash:
+            if error := report.errors.get(facts.name):
+                rejecting.append((name, error))
             else:
                 programmed.append(name)
         elif report.refused is not None and report.refused.hash == facts.snapshot:

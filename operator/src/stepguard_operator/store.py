@@ -8,12 +8,15 @@ wins.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 Key: TypeAlias = tuple[str, str]
 """Namespace (empty for cluster-scoped objects) and name."""
 
 Parsed = TypeVar("Parsed")
+
+DROPPED: Final = frozenset({"managedFields", "annotations"})
+"""Of metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,10 @@ class Change:
 
 
 class Objects(Generic[Parsed]):
-    """All objects of one kind. `parse` gives what the compiler takes; equal results mean nothing to compile."""
+    """All objects of one kind. Equal results of `parse` mean that there is nothing to compile."""
 
-    def __init__(self, parse: Callable[[Mapping[str, Any]], Parsed | None]) -> None:
+    def __init__(self, parse: Callable[[Mapping[str, Any], Parsed | None], Parsed | None]) -> None:
+        """`parse` is given the object and what it gave of the one before, None for a new one."""
         self._parse = parse
         self._stored: dict[Key, Stored[Parsed]] = {}
         self._deleted: dict[Key, int] = {}
@@ -73,7 +77,7 @@ class Objects(Generic[Parsed]):
         known = self._stored.get(key)
         if version and version <= max(known.version if known else 0, self._deleted.get(key, 0)):
             return Change()
-        parsed = self._parse(raw)
+        parsed = self._parse(raw, known.parsed if known is not None else None)
         self._stored[key] = Stored(version, _slim(raw), parsed)
         self._deleted.pop(key, None)
         return Change(any=True, compiled=known is None or known.parsed != parsed)
@@ -125,6 +129,9 @@ def _number(version: str) -> int:
 
 
 def _slim(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Without managedFields: as large as the object itself, and nothing of ours."""
-    metadata = {name: value for name, value in raw["metadata"].items() if name != "managedFields"}
-    return {**raw, "metadata": metadata}
+    """Without what is as large as the object itself and nothing of ours; an accepted spec that is the spec, once."""
+    metadata = {name: value for name, value in raw["metadata"].items() if name not in DROPPED}
+    status, spec = raw.get("status") or {}, raw.get("spec")
+    if "accepted" in status and status["accepted"].get("spec") == spec:
+        status = {**status, "accepted": {**status["accepted"], "spec": spec}}
+    return {**raw, "metadata": metadata, "status": status}

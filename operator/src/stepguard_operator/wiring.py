@@ -78,6 +78,7 @@ class Operator:
         elif epoch != self._epoch:
             self.replicas.took_over(time.monotonic())
             self.reconciler.took_over()
+            self.reporter.forget()
         elif self.leader.certain:
             self.reconciler.publish()
             self.reporter.touch_all()
