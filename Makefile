@@ -41,6 +41,9 @@ format: install
 bench: install
 	$(BIN)/python -m tests.bench.run $(BENCH)
 
+bench-control-plane: install
+	KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(tools/kube-assets)}" $(BIN)/python -m tests.bench.control_plane $(BENCH)
+
 grpcio-range: install
 	@tools/grpcio-range
 
