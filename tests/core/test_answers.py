@@ -256,7 +256,7 @@ def test_an_audited_policy_claims_proofs() -> None:
     """And sees the replay that Enforce would have refused."""
     service, asked = _audited(), with_proof(access_token())
     service.answer(asked)
-    assert _would_be(service.answer(replace(asked, id="2"))) == (
+    assert _would_be(service.answer(asked._replace(id="2"))) == (
         True, Outcome.CHALLENGE, Reason.REPLAYED, True, Mode.AUDIT,
     )  # fmt: skip
 

@@ -161,7 +161,7 @@ def test_a_renewed_nonce_is_readable_for_pages_of_listed_origins() -> None:
 
 def test_a_nonce_is_for_the_host_without_its_port() -> None:
     """In lower case, as it was made."""
-    asked = replace(_using(NONCES.issue(HOST, NOW)), authority="API.example.com:443")
+    asked = _using(NONCES.issue(HOST, NOW))._replace(authority="API.example.com:443")
     assert _requiring().answer(asked).outcome is Outcome.ALLOW
 
 

@@ -172,10 +172,20 @@ def _judge(entry: Entry, case: Case) -> Verified | Refused | Need:
 
 def _first_failure(checks: tuple[Check[Subject], ...], subject: Subject, case: Case) -> Reason | None:
     now, watch = case.now, case.watch
+    if watch is not None:
+        return _first_failure_seen(checks, subject, now=now, watch=watch)
+    for check in checks:
+        if (reason := check(subject, now)) is not None:
+            return reason
+    return None
+
+
+def _first_failure_seen(
+    checks: tuple[Check[Subject], ...], subject: Subject, *, now: int, watch: Watch
+) -> Reason | None:
     for check in checks:
         reason = check(subject, now)
-        if watch is not None:
-            watch.checked(check.__name__, reason)
+        watch.checked(check.__name__, reason)
         if reason is not None:
             return reason
     return None

@@ -1,21 +1,22 @@
 """The types that every other module trusts: what a request, a rule, a token, a proof and an answer are.
 
-Everything here is frozen. Values are parsed before they get here, so nothing inside checks them again.
+Everything here is frozen. Values are parsed before they get here, so nothing inside checks them again. What is made for
+every request is a tuple, which takes half the time of a frozen dataclass.
 Times are Unix seconds; `now` is floored to whole seconds by the edge that reads the clock.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Literal, Protocol
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, Protocol
 
 from stepguard_service.core.reasons import Reason
 
 # --- what was asked ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One HTTP request as Envoy described it, before anything in it is believed.
 
     `headers` has lower-case names; lines of the same name are joined by a comma, in both forms in which Envoy sends
@@ -288,8 +289,7 @@ class AccessToken:
     opaque: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(NamedTuple):
     """A DPoP proof that passed RFC 9449 §4.3 but for the replay check, which is the caller's."""
 
     jkt: str
@@ -347,8 +347,10 @@ class Refuse:
     body: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+_NO_METADATA: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Answer(NamedTuple):
     """What goes back to Envoy, and everything that log, metrics and dynamic metadata say about it.
 
     In Audit mode `response` is an Allow while `outcome` and `reason` say what Enforce would have answered; so `audited`
@@ -362,7 +364,7 @@ class Answer:
     rule: str = ""
     mode: Mode = Mode.ENFORCE
     audited: bool = False
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = _NO_METADATA
     """Dynamic metadata: policy, rule, iss, sub, client_id, jkt, acr, decision, reason; unknown ones are left out."""
     dropped_claim_headers: int = 0
     """Identity headers that were not set because the claim's value cannot be a header."""

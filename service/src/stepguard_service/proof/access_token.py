@@ -80,9 +80,11 @@ class TokenVerifier:
         """The token as verified before, under a TokenIssuer of this policy as it is now, with its keys of now."""
         for issuer in policy.issuers.values():
             keys = self._keys(issuer)
-            if keys is not None and (key := (issuer.hash, keys.version, token)) in self.cache:
-                verified = self.cache.get(key)
-                return verified.token if verified is not None and verified.algorithm in issuer.algorithms else None
+            if keys is None:
+                continue
+            verified = self.cache.find((issuer.hash, keys.version, token))
+            if verified is not None:
+                return verified.token if verified.algorithm in issuer.algorithms else None
         self.cache.misses += 1
         return None
 

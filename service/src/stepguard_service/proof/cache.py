@@ -32,9 +32,15 @@ class LruCache(Generic[Key, Value]):
 
     def get(self, key: Key) -> Value | None:
         """The value of this key (a hit; it is now the last to go), or None (a miss)."""
+        found = self.find(key)
+        if found is None:
+            self.misses += 1
+        return found
+
+    def find(self, key: Key) -> Value | None:
+        """The same for one of several keys that a value may have: what is not there is no miss yet."""
         entry = self._entries.get(key)
         if entry is None:
-            self.misses += 1
             return None
         self._entries.move_to_end(key)
         self.hits += 1

@@ -98,7 +98,7 @@ def encode(answer: Answer) -> bytes:
 
     What protobuf messages say together is said by their bytes one after the other.
     """
-    return _response(answer.response) + _metadata(answer.metadata)
+    return _response(answer.response) + _metadata(tuple(answer.metadata.items()))
 
 
 @lru_cache(maxsize=1024)
@@ -111,10 +111,12 @@ def _response(response: Allow | Refuse) -> bytes:
             return bytes(_refused(response).SerializeToString())
 
 
-def _metadata(metadata: Mapping[str, str]) -> bytes:
+@lru_cache(maxsize=512)
+def _metadata(metadata: tuple[tuple[str, str], ...]) -> bytes:
+    """One client gets the same again and again from one rule."""
     message = external_auth_pb2.CheckResponse()
     fields = message.dynamic_metadata.fields
-    for name, value in metadata.items():
+    for name, value in metadata:
         fields[name].string_value = _encodable(value)
     return bytes(message.SerializeToString())
 

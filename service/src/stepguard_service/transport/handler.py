@@ -12,9 +12,8 @@ F1), logged with its stack and counted. Times are `time.monotonic()` where they 
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from stepguard_service import limits
 from stepguard_service.authorize import ClaimStep, Step, WaitStep
@@ -48,8 +47,7 @@ class Record(Protocol):
         """An exception nobody expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call that is under way. `started` and `deadline` are time.monotonic(); infinity: the caller set none."""
 
     request: Request
@@ -57,16 +55,14 @@ class Call:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
-class Claiming:
+class Claiming(NamedTuple):
     """This call has passed everything but the replay check."""
 
     call: Call
     step: ClaimStep
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """This call needs something slow."""
 
     call: Call
