@@ -51,8 +51,8 @@ def measure(traffic: Traffic, directory: Path, *, runs: int, entries: int) -> It
         yield figure(SECTION, "start-up, 10 000 rules", "s", [server.seconds_to_start])
         yield figure(SECTION, "RSS, 10 000 rules", "MiB", [server.rss()])
         _claim(server, traffic, entries)
-        name = f"RSS, 10 000 rules, {_entries(server):,} proofs".replace(",", " ")
-        yield figure(SECTION, name, "MiB", [server.rss()])
+        kept = f"{_entries(server):,}".replace(",", " ")
+        yield figure(SECTION, f"RSS, 10 000 rules, {kept} proofs", "MiB", [server.rss()])
 
 
 def _claim(server: Measured, traffic: Traffic, entries: int) -> None:

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
-
 from tests.bench.machine import on_server_core
 from tests.bench.traffic import Traffic
-from tests.support.processes import Process, free_port, program, running, wait_until
+from tests.support.processes import Process, accepts, free_port, program, running, wait_until
 from tests.support.tokens import jwk_set
 
 
@@ -29,20 +27,11 @@ class Measured:
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
-def _answers(port: int) -> bool:
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        try:
-            grpc.channel_ready_future(channel).result(timeout=1)
-        except grpc.FutureTimeoutError:
-            return False
-    return True
-
-
 @contextlib.contextmanager
 def _started(arguments: list[str | Path], directory: Path, *, port: int, admin: int = 0) -> Iterator[Measured]:
     begun = time.perf_counter()
     with running(on_server_core(*arguments), directory, name="measured") as process:
-        wait_until(lambda: _answers(port), "the server answers", report=process.report)
+        wait_until(lambda: accepts(port), "the server answers", report=process.report)
         yield Measured(process, port, time.perf_counter() - begun, admin)
 
 

@@ -32,7 +32,7 @@ class Size:
 
 
 FULL = Size(runs=7, requests=6000, entries=100_000, openssl_seconds=3)
-QUICK = Size(runs=3, requests=1200, entries=5000, openssl_seconds=1, algorithms=("ES256",))
+QUICK = Size(runs=3, requests=600, entries=2000, openssl_seconds=1, algorithms=("ES256",))
 
 
 def _verifiers(algorithms: Iterable[str]) -> Iterator[Figure]:
