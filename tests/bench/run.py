@@ -28,11 +28,12 @@ class Size:
     requests: int
     entries: int
     openssl_seconds: int
+    changes: int
     algorithms: Iterable[str] = ALGORITHMS
 
 
-FULL = Size(runs=7, requests=6000, entries=100_000, openssl_seconds=3)
-QUICK = Size(runs=3, requests=600, entries=2000, openssl_seconds=1, algorithms=("ES256",))
+FULL = Size(runs=7, requests=6000, entries=100_000, openssl_seconds=3, changes=7)
+QUICK = Size(runs=3, requests=600, entries=2000, openssl_seconds=1, changes=1, algorithms=("ES256",))
 
 
 def _verifiers(algorithms: Iterable[str]) -> Iterator[Figure]:
@@ -52,7 +53,7 @@ def measure(size: Size, directory: Path) -> Iterator[Figure]:
     yield from in_process.measure(traffic, policies, runs=runs, count=count)
     yield from over_grpc.measure(traffic, directory, runs=runs, count=count, floor=floor)
     yield from through_envoy.measure(traffic, directory, runs=runs, requests=count, floor=floor)
-    yield from policy_changes.measure(runs=runs)
+    yield from policy_changes.measure(runs=size.changes)
     yield from footprint.measure(traffic, directory, runs=runs, entries=size.entries)
     after = [machine.openssl_verifies(size.openssl_seconds) for _ in range(2)]
     yield figure("openssl speed ecdsap256, server's core", "verifications", "1/s", before + after, floor=floor)
