@@ -145,6 +145,12 @@ def test_required_members_must_be_there_and_those_of_jwts_need_not() -> None:
     assert isinstance(accept({"active": True, "sub": "a"}, demanding("sub")), AccessToken)
 
 
+def test_a_required_member_that_is_null_is_not_there() -> None:
+    refused = accept({"active": True, "tenant": None}, demanding("tenant"))
+    assert isinstance(refused, Rejected)
+    assert refused.reason is Reason.TOKEN_CLAIM_MISSING
+
+
 @pytest.mark.parametrize(
     ("aud", "accepted"), [({}, False), ({"aud": "api"}, False), ({"aud": ["api", "pay"]}, True)], ids=str
 )

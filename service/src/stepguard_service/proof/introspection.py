@@ -72,7 +72,7 @@ def _describe(members: Mapping[str, object], issuer: Issuer, token: str) -> Acce
     if members.get("iss", issuer.issuer) != issuer.issuer:
         return Rejected(Reason.TOKEN_ISSUER, "introspection names another issuer")
     required = issuer.introspection.required_claims if issuer.introspection else ()
-    if any(name not in members for name in required):
+    if any(members.get(name) is None for name in required):
         return Rejected(Reason.TOKEN_CLAIM_MISSING, "introspection lacks a required member")
     described = build_token(members, issuer=issuer, token=token, opaque=True)
     if isinstance(described, Rejected):
