@@ -1,11 +1,13 @@
 """Processes that tests start: on free loopback ports, with their output kept, and ended whatever happens."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +20,34 @@ POLL_SECONDS: Final = 0.02
 T = TypeVar("T")
 
 
+_PORTS: Final = range(20_000, 32_000)
+"""Below those that systems give to outgoing connections: one of these could take the port before it is listened on."""
+
+_LAST_PORT: Final = Path(tempfile.gettempdir()) / "stepguard-tests-last-port"
+
+
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on now."""
+    """A TCP port on 127.0.0.1 that nobody listens on, and that no other test of this machine is given for a while."""
+    with _LAST_PORT.open("a+") as last:
+        fcntl.flock(last, fcntl.LOCK_EX)
+        last.seek(0)
+        port = int(last.read() or _PORTS[-1])
+        for _ in _PORTS:
+            port = port + 1 if port + 1 in _PORTS else _PORTS[0]
+            if _can_be_bound(port):
+                last.truncate(0)
+                last.write(str(port))
+                return port
+    raise AssertionError("no port is free")
+
+
+def _can_be_bound(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:

@@ -3,7 +3,9 @@
 import contextlib
 import struct
 import time
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import NoReturn
 
 import grpc
@@ -11,10 +13,11 @@ import pytest
 from stepguard_service.authorize import Step, WaitStep
 from stepguard_service.core.model import InlineKeys, Request
 from stepguard_service.core.slow import KeysLooked, NeedKeys
+from stepguard_service.limits import CONCURRENT_STREAMS
 from stepguard_service.transport.server import OPTIONS
 
 from tests.bench.load import Connection
-from tests.support.checks import check_request, read_response
+from tests.support.checks import Caller, check_request, read_response
 from tests.support.policies import issuer
 from tests.support.processes import wait_until
 from tests.support.served import ALLOWED, DENIED, Served, Slow, served
@@ -45,10 +48,15 @@ def server(kind: str) -> Iterator[Served]:
 
 
 def finish(slow: Slow) -> None:
-    """Do all the slow work that was asked for."""
-    for _, _, future in slow.asked:
-        if future.set_running_or_notify_cancel():
+    """Do all the slow work that has been asked for so far."""
+    for _, _, future in list(slow.asked):
+        if not future.done() and future.set_running_or_notify_cancel():
             future.set_result(KeysLooked())
+
+
+def asked(server: Served, number: int) -> bool:
+    """Whether so many calls wait or have waited."""
+    return len(server.slow.asked) == number
 
 
 def answers(server: Served) -> bool:
@@ -74,6 +82,34 @@ def test_calls_that_are_cancelled_while_they_wait_disturb_nobody(server: Served)
     begun = time.monotonic()
     server.stop(5.0)
     assert time.monotonic() - begun < 4, "nothing is under way any more"
+
+
+def test_a_caller_that_keeps_to_the_limit_loses_no_call_after_a_stall(server: Served) -> None:
+    """As many calls as the connection allows wait; they all end in one go, and others take their places at once."""
+    pending = [server.caller.submit(SLOW, timeout=30) for _ in range(3 * CONCURRENT_STREAMS)]
+    for arrived in range(CONCURRENT_STREAMS, len(pending) + 1, CONCURRENT_STREAMS):
+        wait_until(partial(asked, server, arrived), "all that the connection allows wait")
+        finish(server.slow)
+    assert Counter(call.code() for call in pending) == {grpc.StatusCode.OK: len(pending)}
+
+
+def test_two_callers_that_keep_to_the_limit_lose_no_call_when_the_loop_stalls(kind: str) -> None:
+    """What has gathered in front of the loop is no reason to refuse what comes next."""
+
+    def stall_once(_: Request) -> Step:
+        if not stalled:
+            stalled.append(True)
+            time.sleep(1.0)
+        return DENIED
+
+    stalled = list[bool]()
+    with served(kind, stall_once) as server, contextlib.closing(Caller(server.port)) as other:
+        pending = [
+            caller.submit(check_request(), timeout=30)
+            for _ in range(CONCURRENT_STREAMS)
+            for caller in (server.caller, other)
+        ]
+        assert Counter(call.code() for call in pending) == {grpc.StatusCode.OK: len(pending)}
 
 
 def test_a_connection_that_is_lost_disturbs_nobody(server: Served) -> None:

@@ -101,6 +101,11 @@ SNAPSHOT_LENGTH = 64 * 1024 * 1024
 CONCURRENT_STREAMS = 1024
 """Checks under way on one connection: Envoy opens another connection beyond what the peer allows."""
 
+PENDING_CALLS = 4096
+"""Calls on all connections that the loop has not taken yet: about a second of the dearest checks, after which their
+callers have given up. From here on gRPC resets new ones, all of them from twice as many; its own limit of 1000 is less
+than what one connection may send."""
+
 CONNECTION_AGE_MS = 5 * 60 * 1000
 """docs/architecture.md, section 3: long-lived connections move to new replicas."""
 

@@ -7,16 +7,17 @@ thread also looks after the connection, so that a server that went away is mostl
 """
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from random import SystemRandom
 from typing import Final
 
 from stepguard_service.stores.redis_connection import Command, Connector, RedisConnection, RedisLostError, Reply
 from stepguard_service.stores.redis_examination import Unusable, Usable, examine, policy_fault
 
 _log = logging.getLogger(__name__)
+_random = SystemRandom()
 
 _CONNECT_SECONDS: Final = 1.0
 _START_SECONDS: Final = 3.0
@@ -143,7 +144,7 @@ class RedisLink:
         if self._failures == 0:
             return 0.0
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._failures, 10))
-        return longest * random.uniform(0.5, 1)  # noqa: S311 - replicas should not come back all at once
+        return _random.uniform(longest / 2, longest)  # replicas should not come back all at once
 
     def _connect(self) -> None:
         """Half-open: a new connection, and an examination that takes no longer than a claim may."""

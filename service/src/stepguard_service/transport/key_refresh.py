@@ -1,9 +1,9 @@
 """Keeps the keys of one source fresh, and lets requests wait for them. Everything here runs on one event loop."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from random import SystemRandom
 
 from stepguard_service.core.slow import Unavailable, Waited
 from stepguard_service.stores.keys import FetchedKeys
@@ -13,6 +13,7 @@ from stepguard_service.transport.key_fetch import FreshKeys
 from stepguard_service.transport.waiters import settle
 
 _log = log.logger("keys")
+_random = SystemRandom()
 
 Fetch = Callable[[], Awaitable[FreshKeys | FetchFailed]]
 
@@ -79,7 +80,7 @@ class KeyRefresher:
         self._tell()
 
     def _take(self, outcome: FreshKeys | FetchFailed) -> None:
-        held, now, spread = self._held, self._clock(), random.random()  # noqa: S311 - jitter
+        held, now, spread = self._held, self._clock(), _random.random()
         before = held.keys, held.error
         match outcome:
             case FreshKeys():

@@ -17,6 +17,11 @@ OPTIONS: Options = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", limits.CHECK_REQUEST_LENGTH),
     ("grpc.max_concurrent_streams", limits.CONCURRENT_STREAMS),
+    # Otherwise streams that have ended count until their memory is freed, and a peer that keeps to the limit is refused
+    # by the hundred after every stall. What this protects from, peers that open and reset streams, the next two bound.
+    ("grpc.http.overload_protection", 0),
+    ("grpc.server.max_pending_requests", limits.PENDING_CALLS),
+    ("grpc.server.max_pending_requests_hard_limit", 2 * limits.PENDING_CALLS),
     # gRPC spreads this by ±10 %: connections move to new replicas, a few at a time.
     ("grpc.max_connection_age_ms", limits.CONNECTION_AGE_MS),
     ("grpc.max_connection_age_grace_ms", limits.CONNECTION_AGE_GRACE_MS),
