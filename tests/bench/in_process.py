@@ -24,7 +24,7 @@ from stepguard_service.settings import DecisionLog
 from stepguard_service.stores.keys import KeyStore
 from stepguard_service.stores.replay_memory import MemoryReplayStore
 from stepguard_service.stores.rules import RuleStore
-from stepguard_service.transport.handler import CheckHandler, Claiming
+from stepguard_service.transport.handler import CheckHandler, Claiming, Verifying
 from stepguard_service.transport.policy_directory import PolicyDirectory
 from stepguard_service.transport.rules_loader import RulesLoader
 from stepguard_service.transport.secret_files import SecretFiles
@@ -53,7 +53,8 @@ def handler(policies: Path) -> Iterator[CheckHandler]:
     slow.open()
     if problems := PolicyDirectory(policies, RulesLoader(rules, slow, on_applied=lambda: None)).load():
         raise RuntimeError("; ".join(problems))
-    authorizer = Authorizer(rules, Verifiers(token=TokenVerifier(keys.lookup).verify, nonces=lambda: None))
+    verifiers = Verifiers(token=TokenVerifier(keys.lookup).verify, nonces=lambda: None)
+    authorizer = Authorizer(rules, verifiers, in_batches=True)
     record = Telemetry(DecisionLog.NONE, rule_label=False)
     yield CheckHandler(authorizer, MemoryReplayStore(2_000_000), slow=slow, record=record)
     slow.close()
@@ -63,7 +64,8 @@ def drive(checks: CheckHandler, messages: Sequence[bytes]) -> None:
     """Answer all of them in batches, as the fast transport does."""
     for start in range(0, len(messages), _BATCH):
         begun = [checks.begin(message, math.inf) for message in messages[start : start + _BATCH]]
-        claiming = [progress for progress in begun if isinstance(progress, Claiming)]
+        verified = checks.verify([progress for progress in begun if isinstance(progress, Verifying)])
+        claiming = [progress for progress in (*begun, *verified) if isinstance(progress, Claiming)]
         for progress, claimed in zip(claiming, checks.claim(claiming), strict=True):
             checks.finish(progress, claimed)
 

@@ -18,6 +18,7 @@ from tests.support.deciding import (
     client,
     deciding,
     key_set,
+    signed,
     status_of,
     with_bearer,
     with_proof,
@@ -48,7 +49,7 @@ def test_keys_that_were_never_fetched_are_waited_for() -> None:
     assert isinstance(step.need, NeedKeys)
     assert (step.need.issuer.name, step.need.kid) == ("main", None)
     service.keys["main"] = key_set()
-    assert service.finish(step.resume(KeysLooked(), NOW)).outcome is Outcome.ALLOW
+    assert service.finish(signed(step.resume(KeysLooked(), NOW))).outcome is Outcome.ALLOW
 
 
 KEYS = {
@@ -159,7 +160,7 @@ def test_an_opaque_token_is_worth_what_its_issuer_says(
 def test_a_bound_opaque_token_comes_with_a_proof() -> None:
     """And the claim is made for it."""
     step = _wait(Deciding(_rules()).begin(with_proof("opaque-token")))
-    assert isinstance(step.resume(_members(cnf={"jkt": client().jkt}), NOW), ClaimStep)
+    assert isinstance(signed(step.resume(_members(cnf={"jkt": client().jkt}), NOW)), ClaimStep)
 
 
 def _always(asked: str) -> WaitStep:
@@ -180,7 +181,8 @@ def test_a_jwt_is_confirmed_where_the_issuer_is_always_asked(members: Mapping[st
 
 def test_a_confirmed_jwt_passes() -> None:
     """The claims of both belong to it."""
-    assert isinstance(_always(access_token()).resume(_members(cnf={"jkt": client().jkt}), NOW), ClaimStep)
+    confirmed = _always(access_token()).resume(_members(cnf={"jkt": client().jkt}), NOW)
+    assert isinstance(signed(confirmed), ClaimStep)
 
 
 def test_a_jwt_that_nobody_confirms_is_503() -> None:
@@ -200,7 +202,7 @@ def test_a_decision_may_wait_for_keys_and_then_for_introspection() -> None:
     service.keys["main"] = key_set()
     asked = _wait(keys.resume(KeysLooked(), NOW))
     assert isinstance(asked.need, NeedIntrospection)
-    assert isinstance(asked.resume(_members(), NOW), ClaimStep)
+    assert isinstance(signed(asked.resume(_members(), NOW)), ClaimStep)
 
 
 def test_an_audited_policy_lets_through_what_cannot_be_checked() -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from stepguard_service.authorize import Authorizer, ClaimStep, Options, Step, WaitStep
+from stepguard_service.authorize import Authorizer, ClaimStep, Options, SignatureStep, Step, WaitStep
 from stepguard_service.core.challenge import Challenge, parse_challenge
 from stepguard_service.core.decision import Watch
 from stepguard_service.core.keys import KeySet
@@ -56,6 +56,7 @@ class Deciding:
     certificates: CertificateSource = CertificateSource.PEER
     replay: ReplayStore = field(default_factory=lambda: MemoryReplayStore(1000))
     watch: Watch | None = None
+    in_batches: bool = True
     keys: dict[str, KeySet] = field(default_factory=lambda: {"main": key_set()})
 
     def __post_init__(self) -> None:
@@ -66,14 +67,16 @@ class Deciding:
             certificate_source=self.certificates,
             nonces=lambda: self.nonces,
         )
-        self.authorizer = Authorizer(self.store, verifiers, options=self.options, watch=self.watch)
+        self.authorizer = Authorizer(
+            self.store, verifiers, options=self.options, watch=self.watch, in_batches=self.in_batches
+        )
 
     def _lookup(self, issuer: Issuer) -> KeySet | None:
         return self.keys.get(issuer.name)
 
     def begin(self, asked: Request, now: int = NOW) -> Step:
-        """The first step."""
-        return self.authorizer.begin(asked, now)
+        """The first step after its signatures."""
+        return signed(self.authorizer.begin(asked, now))
 
     def answer(self, asked: Request, now: int = NOW) -> Answer:
         """The answer of a request that has to wait for nothing."""
@@ -87,6 +90,14 @@ class Deciding:
             return step.finish(self.replay.claim([step.claim], now)[0])
         assert isinstance(step, Answer)
         return step
+
+
+def signed(step: Step) -> Step:
+    """The step behind the signatures that it stops at."""
+    while isinstance(step, SignatureStep):
+        step.verify()
+        step = step.resume()
+    return step
 
 
 def deciding(**require: Any) -> Deciding:

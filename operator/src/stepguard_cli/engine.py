@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stepguard.policy.v1 import policy_pb2 as pb
-from stepguard_service.authorize import Authorizer, ClaimStep, WaitStep
+from stepguard_service.authorize import Authorizer, ClaimStep, SignatureStep, WaitStep
 from stepguard_service.core.decision import Watch
 from stepguard_service.core.matching import RuleSet
 from stepguard_service.core.model import Answer, Request
@@ -45,6 +45,9 @@ class Engine:
             match step:
                 case ClaimStep():
                     step = step.finish(self._replay.claim([step.claim], now)[0])
+                case SignatureStep():
+                    step.verify()
+                    step = step.resume()
                 case WaitStep():
                     waited = self._slow.start(step.need, time.monotonic() + WAIT_SECONDS).result()
                     step = step.resume(waited, now)

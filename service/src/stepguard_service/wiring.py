@@ -109,7 +109,7 @@ def assemble(settings: Settings, *, lines_dropped: Callable[[], int]) -> Program
         introspected=slow.remembered,
         certificate_source=settings.client_certificate,
     )
-    authorizer = Authorizer(rules, verifiers, options=_options(settings))
+    authorizer = Authorizer(rules, verifiers, options=_options(settings), in_batches=True)
     decides = traces.authorizer(authorizer) if traces else authorizer
     handler = CheckHandler(decides, replay, slow=slow, record=telemetry)
 

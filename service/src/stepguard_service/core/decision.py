@@ -40,8 +40,11 @@ class Evidence(Protocol):
     def nonce_keys(self) -> bool:
         """Whether nonces can be made and checked here."""
 
+    def signature(self, policy: Policy) -> Callable[[], None] | None:
+        """What verifies the proof's signature before `proof` is asked for; None where that would change nothing."""
+
     def proof(self, policy: Policy, token: AccessToken) -> Proof | Rejected:
-        """The DPoP proof, by this policy's settings (rows 21 and 22)."""
+        """The DPoP proof, by this policy's settings (rows 21 and 22). Verifies its signature if nobody has."""
 
 
 class Considered(Enum):
@@ -85,6 +88,14 @@ class Refused(NamedTuple):
     verified: Verified | None = None
 
 
+class Unsigned(NamedTuple):
+    """Everything that comes before the proof's signature passed. Verify it, then `conclude`."""
+
+    entry: Entry
+    facts: Facts
+    verify: Callable[[], None]
+
+
 Verdict = Granted | Refused | Need
 
 
@@ -96,9 +107,11 @@ class Case(NamedTuple):
     evidence: Evidence
     now: int
     watch: Watch | None = None
+    stop_at_signature: bool = False
+    """Give `Unsigned` instead of verifying a signature, so that a batch can verify all of its signatures in a row."""
 
 
-def decide(case: Case) -> Verdict:
+def decide(case: Case) -> Verdict | Unsigned:
     """Walk over the candidates to the first whose condition holds, and check what it asks for.
 
     A condition that mentions claims is evaluated once the credentials are good under its own candidate; bad ones end
@@ -112,6 +125,8 @@ def decide(case: Case) -> Verdict:
         verified = None
         if condition.mentions_claims:
             judged = _judge(entry, case)
+            if isinstance(judged, Unsigned):
+                judged = _prove(entry, judged.facts, case)
             if not isinstance(judged, Verified):
                 _note(case, entry, Considered.CREDENTIALS)
                 return judged
@@ -126,22 +141,32 @@ def decide(case: Case) -> Verdict:
     return Refused(Reason.NO_RULE)
 
 
-def _chosen(entry: Entry, case: Case, known: Verified | None) -> Verdict:
+def conclude(unsigned: Unsigned, case: Case) -> Verdict:
+    """The verdict on a case that stopped at a signature, which is verified now."""
+    return _required(unsigned.entry, _prove(unsigned.entry, unsigned.facts, case), case)
+
+
+def _chosen(entry: Entry, case: Case, known: Verified | None) -> Verdict | Unsigned:
     _note(case, entry, Considered.CHOSEN)
     match entry.rule.access:
         case Access.AUTHENTICATED:
-            verified = known or _judge(entry, case)
-            if not isinstance(verified, Verified):
-                return verified
-            reason = _first_failure(REQUIREMENT_CHECKS, verified.facts, case)
-            return Granted(entry, verified) if reason is None else Refused(reason, entry, verified)
+            judged = known or _judge(entry, case)
+            return judged if isinstance(judged, Unsigned) else _required(entry, judged, case)
         case Access.ANONYMOUS:
             return Granted(entry, None)
         case Access.DENIED:
             return Refused(Reason.ACCESS_DENIED, entry)
 
 
-def _judge(entry: Entry, case: Case) -> Verified | Refused | Need:
+def _required(entry: Entry, judged: Verified | Refused | Need, case: Case) -> Verdict:
+    """Rows 24 and 25, for credentials that are good."""
+    if not isinstance(judged, Verified):
+        return judged
+    reason = _first_failure(REQUIREMENT_CHECKS, judged.facts, case)
+    return Granted(entry, judged) if reason is None else Refused(reason, entry, judged)
+
+
+def _judge(entry: Entry, case: Case) -> Verified | Refused | Need | Unsigned:
     """Rows 6 to 23 under one candidate."""
     presented, evidence, policy = case.presented, case.evidence, entry.rule.policy
     if (reason := _first_failure(CREDENTIAL_CHECKS, presented, case)) is not None:
@@ -161,7 +186,15 @@ def _judge(entry: Entry, case: Case) -> Verified | Refused | Need:
         return Refused(reason, entry)
     if presented.scheme is Scheme.BEARER:
         return Verified(facts, None)
-    proof = evidence.proof(policy, token)
+    if case.stop_at_signature and (verify := evidence.signature(policy)) is not None:
+        return Unsigned(entry, facts, verify)
+    return _prove(entry, facts, case)
+
+
+def _prove(entry: Entry, facts: Facts, case: Case) -> Verified | Refused:
+    """Rows 21 to 23."""
+    token = facts.token
+    proof = case.evidence.proof(entry.rule.policy, token)
     if isinstance(proof, Rejected):
         return _rejected("proof_is_good", proof, entry=entry, case=case)
     _passed("proof_is_good", case)

@@ -78,6 +78,17 @@ class _Claims(NamedTuple):
     nonce: object
 
 
+class UnverifiedProof(NamedTuple):
+    """A proof of good form whose signature was not looked at yet: nothing in it is to be believed."""
+
+    compact: Compact
+    claims: _Claims
+    header: ProofHeader
+    remembered: bool
+    """Whether the header was known: whether a proof with it was signed well before."""
+    settings: DpopSettings
+
+
 def verify_proof(
     value: str,
     *,
@@ -94,6 +105,23 @@ def verify_proof(
     `ath` is the hash of the access token; `now` is in Unix seconds. `headers` remembers parsed headers; None: nothing
     is remembered. Raises ValueError where the policy requires nonces and there is no `nonce` to check them with.
     """
+    proof = read_proof(value, settings, headers)
+    if isinstance(proof, Rejected):
+        return proof
+    return judge_proof(
+        proof,
+        is_signed(proof),
+        method=method,
+        target=target,
+        ath=ath,
+        nonce=nonce,
+        now=now,
+        headers=headers,
+    )
+
+
+def read_proof(value: str, settings: DpopSettings, headers: HeaderCache | None) -> UnverifiedProof | Rejected:
+    """Checks 1 to 5 and 7: everything about a proof that costs little and comes before its signature."""
     compact = _read_form(value, settings)
     if isinstance(compact, Rejected):
         return compact
@@ -111,11 +139,33 @@ def verify_proof(
     # (5) again, on every hit: which of the algorithms this policy allows.
     if header.algorithm not in settings.algorithms:
         return Rejected(Reason.PROOF_ALGORITHM, "the policy does not allow alg")
+    return UnverifiedProof(compact, claims, header, known is not None, settings)
 
-    # (6) The signature. Only headers of good proofs are remembered, so that noise displaces nobody.
-    if not header.key.verify(header.algorithm, compact.signature, compact.signed):
+
+def is_signed(proof: UnverifiedProof) -> bool:
+    """Check 6, the one that costs something: the signature verifies with the key in the proof."""
+    compact, header = proof.compact, proof.header
+    return header.key.verify(header.algorithm, compact.signature, compact.signed)
+
+
+def judge_proof(
+    proof: UnverifiedProof,
+    signed: bool,  # noqa: FBT001 - the answer of `is_signed`
+    *,
+    method: str,
+    target: str,
+    ath: str,
+    nonce: NonceCheck | None,
+    now: int,
+    headers: HeaderCache | None,
+) -> Proof | Rejected:
+    """The rest of `verify_proof`, with the same arguments, once it is known whether the proof is signed."""
+    compact, claims, header, remembered, settings = proof
+
+    # (6) Only headers of good proofs are remembered, so that noise displaces nobody.
+    if not signed:
         return Rejected(Reason.PROOF_SIGNATURE, "the signature is wrong")
-    if headers is not None and known is None:
+    if headers is not None and not remembered:
         headers.put(compact.header, header, len(compact.header))
 
     refusal = _refuse_request(claims, method, target, ath=ath)

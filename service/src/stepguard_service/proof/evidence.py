@@ -10,7 +10,14 @@ from stepguard_service.core.place import Place
 from stepguard_service.core.reasons import Reason
 from stepguard_service.core.slow import Introspected, Need, NeedIntrospection, NeedKeys, Unavailable, Waited
 from stepguard_service.proof.certificate import CertificateSource, presented_certificate
-from stepguard_service.proof.dpop import HeaderCache, header_cache, verify_proof
+from stepguard_service.proof.dpop import (
+    HeaderCache,
+    UnverifiedProof,
+    header_cache,
+    is_signed,
+    judge_proof,
+    read_proof,
+)
 from stepguard_service.proof.htu import request_target
 from stepguard_service.proof.introspection import accept_introspection, confirm_jwt
 from stepguard_service.proof.nonce import NonceKeys
@@ -43,7 +50,18 @@ class Verifiers:
 class RequestEvidence:
     """The evidence of one request at one time; each thing is verified once for one policy."""
 
-    __slots__ = ("_now", "_place", "_policy", "_presented", "_proof", "_token", "_verifiers", "_waits")
+    __slots__ = (
+        "_now",
+        "_place",
+        "_policy",
+        "_presented",
+        "_proof",
+        "_read",
+        "_signed",
+        "_token",
+        "_verifiers",
+        "_waits",
+    )
 
     def __init__(self, verifiers: Verifiers, place: Place, presented: Presented, *, waits: Waits, now: int) -> None:
         self._verifiers = verifiers
@@ -53,12 +71,14 @@ class RequestEvidence:
         self._now = now
         self._policy: Policy | None = None
         self._token: AccessToken | Rejected | Need | None = None
+        self._read: UnverifiedProof | Rejected | None = None
+        self._signed: bool | None = None
         self._proof: Proof | Rejected | None = None
 
     def token(self, policy: Policy) -> AccessToken | Rejected | Need:
         """The access token under this policy (rows 10 to 12)."""
         if self._token is None or policy is not self._policy:
-            self._policy, self._proof = policy, None
+            self._policy, self._read, self._signed, self._proof = policy, None, None, None
             self._token = self._verify_token(policy)
         return self._token
 
@@ -70,11 +90,23 @@ class RequestEvidence:
         """Whether there are keys for nonces."""
         return self._verifiers.nonces() is not None
 
+    def signature(self, policy: Policy) -> Callable[[], None] | None:
+        """What verifies the proof's signature, for `proof` to know; None where nothing hangs on that any more."""
+        if self._read is None:
+            self._read = read_proof(self._presented.proof, policy.dpop, self._verifiers.proof_headers)
+        return self._verify_signature if self._signed is None and isinstance(self._read, UnverifiedProof) else None
+
     def proof(self, policy: Policy, token: AccessToken) -> Proof | Rejected:
         """The proof under the policy that `token` was asked for (rows 21 and 22)."""
         if self._proof is None:
-            self._proof = self._verify_proof(policy, token)
+            if (verify := self.signature(policy)) is not None:
+                verify()
+            self._proof = self._judge_proof(policy, token)
         return self._proof
+
+    def _verify_signature(self) -> None:
+        if isinstance(self._read, UnverifiedProof):
+            self._signed = is_signed(self._read)
 
     def _verify_token(self, policy: Policy) -> AccessToken | Rejected | Need:
         found = self._verifiers.token(self._presented.authorization.token, policy, self._now)
@@ -111,14 +143,16 @@ class RequestEvidence:
             return confirm_jwt(jwt, waited.members, policy=policy, token=need.token, now=self._now)
         return accept_introspection(waited.members, need.issuer, policy=policy, token=need.token, now=self._now)
 
-    def _verify_proof(self, policy: Policy, token: AccessToken) -> Proof | Rejected:
-        request = self._place.request
+    def _judge_proof(self, policy: Policy, token: AccessToken) -> Proof | Rejected:
+        read, request = self._read, self._place.request
+        if not isinstance(read, UnverifiedProof):
+            return Rejected(Reason.PROOF_MISSING) if read is None else read
         target = request_target(policy.origin, request.authority, request.target)
         if target is None:
             return Rejected(Reason.PROOF_TARGET, "the request has no URI that a proof could name")
-        return verify_proof(
-            self._presented.proof,
-            settings=policy.dpop,
+        return judge_proof(
+            read,
+            self._signed is True,
             method=request.method,
             target=target,
             ath=token.ath,

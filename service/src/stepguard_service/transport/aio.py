@@ -13,7 +13,7 @@ from grpc import aio
 
 from stepguard_service.transport import health
 from stepguard_service.transport.claims import Claims
-from stepguard_service.transport.handler import CheckHandler, Claiming, NotARequest, Progress, Waiting
+from stepguard_service.transport.handler import CheckHandler, Claiming, NotARequest, Progress, Verifying, Waiting
 from stepguard_service.transport.server import METHOD, OPTIONS, SERVICE, ListenError, Options
 
 _HEARTBEAT_SECONDS = 1.0
@@ -117,10 +117,12 @@ class _Service:
                 progress = self._handler.abandon(waiting, error)
         return progress
 
-    async def _advance(self, waiting: Claiming | Waiting) -> Progress:
+    async def _advance(self, waiting: Claiming | Waiting | Verifying) -> Progress:
         match waiting:
             case Claiming():
                 return self._handler.finish(waiting, await self._claims.claim(waiting))
+            case Verifying():
+                return self._handler.verify([waiting])[0]
             case Waiting():
                 waited = await asyncio.wrap_future(self._handler.wait_for(waiting))
                 return self._handler.resume(waiting, waited)

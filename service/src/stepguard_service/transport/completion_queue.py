@@ -29,7 +29,7 @@ from stepguard_service.stores.replay import Claimed
 from stepguard_service.transport import health
 from stepguard_service.transport.fast_call import NO_FLAGS, Rpc, Tag, refuse, send
 from stepguard_service.transport.fast_inbox import Batch, ClaimsMade, Inbox, WaitEnded
-from stepguard_service.transport.handler import CheckHandler, Claiming, NotARequest, Progress, Waiting
+from stepguard_service.transport.handler import CheckHandler, Claiming, NotARequest, Progress, Verifying, Waiting
 from stepguard_service.transport.server import METHOD, OPTIONS, SERVICE, ListenError, Options
 
 BATCH: Final = 32
@@ -55,6 +55,17 @@ _ACCEPTED, _SHUT_DOWN = Tag(), Tag()
 _CHECK = f"/{SERVICE}/{METHOD}".encode()
 _HEALTH_CHECK = f"/{health.SERVICE}/{health.METHOD}".encode()
 _METHODS = frozenset((_CHECK, _HEALTH_CHECK))
+
+
+class _Turn:
+    """What the calls of one turn have come to."""
+
+    __slots__ = ("answers", "claiming", "verifying")
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[Rpc, bytes]] = []
+        self.claiming: list[tuple[Rpc, Claiming]] = []
+        self.verifying: list[tuple[Rpc, Verifying]] = []
 
 
 class CompletionQueueTransport:
@@ -133,21 +144,25 @@ class CompletionQueueTransport:
         """Take what is ready, decide it, send."""
         self.last_beat = time.monotonic()
         arrived = self._drain()
-        claiming: list[tuple[Rpc, Claiming]] = []
-        answers: list[tuple[Rpc, bytes]] = []
+        turn = _Turn()
         if arrived:
             self._observe_batch(len(arrived))
         for rpc, payload in arrived:
-            self._begin(rpc, payload, answers, claiming)
+            self._begin(rpc, payload, turn)
         for result in self._inbox.take_all():
             match result:
                 case ClaimsMade(batch, results):
-                    answers += self._finished(batch, results)
+                    turn.answers += self._finished(batch, results)
                 case WaitEnded(rpc, waiting, waited):
-                    self._progress(rpc, self._handler.resume(waiting, waited), answers, claiming)
-        if claiming:
-            self._claim(claiming, answers)
-        for rpc, response in answers:
+                    self._progress(rpc, self._handler.resume(waiting, waited), turn)
+        while turn.verifying:
+            verifying, turn.verifying = turn.verifying, []
+            verified = self._handler.verify([one for _, one in verifying])
+            for (rpc, _), progress in zip(verifying, verified, strict=True):
+                self._progress(rpc, progress, turn)
+        if turn.claiming:
+            self._claim(turn)
+        for rpc, response in turn.answers:
             send(rpc, response)
 
     def _drain(self) -> list[tuple[Rpc, bytes | None]]:
@@ -185,13 +200,7 @@ class CompletionQueueTransport:
         rpc = Rpc(event.call, deadline, is_health=details.method == _HEALTH_CHECK)
         event.call.start_server_batch((cygrpc.ReceiveMessageOperation(NO_FLAGS),), rpc)
 
-    def _begin(
-        self,
-        rpc: Rpc,
-        payload: bytes | None,
-        answers: list[tuple[Rpc, bytes]],
-        claiming: list[tuple[Rpc, Claiming]],
-    ) -> None:
+    def _begin(self, rpc: Rpc, payload: bytes | None, turn: _Turn) -> None:
         if payload is None:
             refuse(rpc.call, grpc.StatusCode.INVALID_ARGUMENT, "no message")
         elif rpc.is_health:
@@ -203,20 +212,16 @@ class CompletionQueueTransport:
             if isinstance(progress, NotARequest):
                 refuse(rpc.call, grpc.StatusCode.INVALID_ARGUMENT, progress.value)
             else:
-                self._progress(rpc, progress, answers, claiming)
+                self._progress(rpc, progress, turn)
 
-    def _progress(
-        self,
-        rpc: Rpc,
-        progress: Progress,
-        answers: list[tuple[Rpc, bytes]],
-        claiming: list[tuple[Rpc, Claiming]],
-    ) -> None:
+    def _progress(self, rpc: Rpc, progress: Progress, turn: _Turn) -> None:
         match progress:
             case bytes():
-                answers.append((rpc, progress))
+                turn.answers.append((rpc, progress))
             case Claiming():
-                claiming.append((rpc, progress))
+                turn.claiming.append((rpc, progress))
+            case Verifying():
+                turn.verifying.append((rpc, progress))
             case Waiting():
                 self._wait(rpc, progress)
 
@@ -227,14 +232,15 @@ class CompletionQueueTransport:
         self._inbox.expect(rpc)
         self._handler.wait_for(waiting).add_done_callback(done)
 
-    def _claim(self, claiming: list[tuple[Rpc, Claiming]], answers: list[tuple[Rpc, bytes]]) -> None:
+    def _claim(self, turn: _Turn) -> None:
+        claiming = turn.claiming
         if self._handler.claim_blocks:
             for start in range(0, len(claiming), limits.CLAIMS_IN_A_BATCH):
                 batch = claiming[start : start + limits.CLAIMS_IN_A_BATCH]
                 self._inbox.expect(batch[0][0])
                 self._claims.put(batch)
         else:
-            answers += self._finished(claiming, self._handler.claim([one for _, one in claiming]))
+            turn.answers += self._finished(claiming, self._handler.claim([one for _, one in claiming]))
 
     def _finished(
         self, batch: Sequence[tuple[Rpc, Claiming]], results: Sequence[Claimed | None]

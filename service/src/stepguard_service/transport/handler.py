@@ -3,6 +3,7 @@
 A transport calls `begin`. What it gets back is either the answer, or what the call is waiting for:
 
 - `Claiming`: put it into one `claim` round trip with whatever else is claiming, then `finish` each;
+- `Verifying`: give it to `verify` with whatever else is verifying, so that signatures are verified in a row;
 - `Waiting`: `wait_for` starts the slow work off the serving loop; `resume` goes on when it is done.
 
 Nothing here raises because of a request or a fault of ours: any exception becomes a 503 denial (docs/decisions.md, row
@@ -16,7 +17,7 @@ from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
 from stepguard_service import limits
-from stepguard_service.authorize import ClaimStep, Step, WaitStep
+from stepguard_service.authorize import ClaimStep, SignatureStep, Step, WaitStep
 from stepguard_service.core.model import Answer, Request
 from stepguard_service.core.slow import Need, Unavailable, Waited
 from stepguard_service.stores.replay import Claimed, ReplayStore
@@ -70,6 +71,14 @@ class Waiting(NamedTuple):
     waits: int = 1
 
 
+class Verifying(NamedTuple):
+    """This call has passed everything that comes before its proof's signature."""
+
+    call: Call
+    step: SignatureStep
+    waits: int
+
+
 class NotARequest(Enum):
     """The bytes are no CheckRequest: the transport answers INVALID_ARGUMENT."""
 
@@ -78,7 +87,7 @@ class NotARequest(Enum):
 
 NOT_A_REQUEST: Final = NotARequest.NOT_A_REQUEST
 
-Progress = bytes | Claiming | Waiting
+Progress = bytes | Claiming | Waiting | Verifying
 
 _MOST_WAITS = 4
 """Keys, keys again for an unknown kid, introspection: no decision waits more often."""
@@ -119,6 +128,27 @@ class CheckHandler:
             return self._next(call, self._authorizer.begin(request, int(self._clock())), waits=0)
         except Exception as error:  # noqa: BLE001 - row F1: whatever it is, the answer is a denial
             return self._fault(error, request, started)
+
+    def verify(self, batch: Sequence[Verifying]) -> list[Progress]:
+        """Verify the signatures of a batch one after the other, then take each call on; results in the same order."""
+        faults = [self._verify(verifying) for verifying in batch]
+        return [self._verified(verifying, fault) for verifying, fault in zip(batch, faults, strict=True)]
+
+    def _verify(self, verifying: Verifying) -> Exception | None:
+        try:
+            verifying.step.verify()
+        except Exception as error:  # noqa: BLE001 - row F1, when its turn comes
+            return error
+        return None
+
+    def _verified(self, verifying: Verifying, fault: Exception | None) -> Progress:
+        call = verifying.call
+        if fault is not None:
+            return self._fault(fault, call.request, call.started)
+        try:
+            return self._next(call, verifying.step.resume(), waits=verifying.waits)
+        except Exception as error:  # noqa: BLE001 - row F1
+            return self._fault(error, call.request, call.started)
 
     def claim(self, batch: Sequence[Claiming]) -> Sequence[Claimed | None]:
         """One round trip to the replay store for all of them; results in the same order.
@@ -181,7 +211,7 @@ class CheckHandler:
             return Unavailable("slow work failed")
         return work.result()
 
-    def abandon(self, waiting: Claiming | Waiting, error: Exception) -> bytes:
+    def abandon(self, waiting: Claiming | Waiting | Verifying, error: Exception) -> bytes:
         """The answer of a call that a fault of the transport keeps from going on."""
         return self._fault(error, waiting.call.request, waiting.call.started)
 
@@ -199,6 +229,8 @@ class CheckHandler:
                 return self._answer(call, step)
             case ClaimStep():
                 return Claiming(call, step)
+            case SignatureStep():
+                return Verifying(call, step, waits)
             case WaitStep():
                 if waits == _MOST_WAITS:
                     raise RuntimeError("a decision that never stops waiting")

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from stepguard_service.authorize import ClaimStep, Step, WaitStep
+from stepguard_service.authorize import ClaimStep, SignatureStep, Step, WaitStep
 from stepguard_service.core.model import Answer, Outcome, Request
 from stepguard_service.core.slow import Need, NeedIntrospection, NeedKeys, Unavailable, Waited
 from stepguard_service.stores.keys import KeySource, Parse
@@ -103,6 +103,8 @@ class _TracedAuthorizer:
                 return step
             case ClaimStep(claim):
                 return ClaimStep(claim, partial(self._finish, check, self._child(check, "claim"), step))
+            case SignatureStep(verify):
+                return SignatureStep(verify, lambda: self._follow(check, step.resume()))
             case WaitStep(need):
                 return WaitStep(need, partial(self._resume, check, self._child(check, _name(need)), step))
 
