@@ -146,10 +146,12 @@ class Installation:
         return found
 
     def conditions(self, kind: str, name: str, namespace: str = "default") -> dict[str, str]:
-        """Type → `status reason`."""
+        """Type → `status reason`, of those conditions that are about the object as it is now."""
+        found = self.plane.get(kind, name, namespace=namespace)
         return {
             one["type"]: f"{one['status']} {one['reason']}"
-            for one in self.status(kind, name, namespace).get("conditions", ())
+            for one in found.get("status", {}).get("conditions", ())
+            if one["observedGeneration"] == found["metadata"]["generation"]
         }
 
     def wait_for(self, name: str, *, namespace: str = "default", **expected: str) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from stepguard_service.transport.rules_loader import RulesLoader
 
 from tests.support.bank import HOST, Bank, issuer_document, policy_document, rule
 from tests.support.processes import wait_until
+from tests.support.readings import next_reading
 
 
 class Watched:
@@ -211,3 +213,15 @@ def test_a_folder_that_vanishes_is_a_bad_edit(bank: Bank, watched: Watched) -> N
     bank.folder.rename(bank.folder.with_name("elsewhere"))
     wait_until(lambda: watched.issuers() == [], "nobody is trusted")
     assert watched.has("accounts", "transfers", "public")
+
+
+@pytest.mark.slow
+def test_a_change_that_could_not_be_read_is_read_again(
+    bank: Bank, watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever kept it from being read."""
+    bank.write("policy.yaml", policy_document(rule("/only")))
+    os.kill(next_reading(), signal.SIGKILL)
+    wait_until(lambda: "what is in force stays" in caplog.text, "it is said")
+    assert watched.has("accounts", "transfers", "public")
+    wait_until(lambda: watched.has("only"), "the change is in force")

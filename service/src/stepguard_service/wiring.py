@@ -34,6 +34,7 @@ from stepguard_service.transport.inspection import Inspection, LastReload
 from stepguard_service.transport.key_fetch import fetch_keys
 from stepguard_service.transport.nonce_file import NonceFile
 from stepguard_service.transport.operator_channel import OperatorAccess
+from stepguard_service.transport.policy_directory import PolicyDirectory
 from stepguard_service.transport.policy_stream import PolicyStream
 from stepguard_service.transport.report import Enforcement
 from stepguard_service.transport.rules_loader import RulesLoader
@@ -181,9 +182,6 @@ def _source(settings: Settings, loader: RulesLoader, enforcement: Enforcement, t
 
 
 def _folder(folder: Path, loader: RulesLoader) -> Source:
-    # Imported here: reading and compiling policies takes 15 MiB and half a second that push mode can do without.
-    from stepguard_service.transport.policy_directory import PolicyDirectory
-
     directory = PolicyDirectory(folder, loader)
     return Source(
         load=directory.load,

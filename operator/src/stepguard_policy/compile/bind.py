@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from stepguard.policy.v1 import policy_pb2 as pb
 
 from stepguard_policy.compile.draft import Draft, HostSettings, Route
-from stepguard_policy.compile.encode import digest, encode
 from stepguard_policy.compile.host_table import host_table
 from stepguard_policy.compile.issuers import IssuerInForce, Issuers
 from stepguard_policy.compile.matches import MatchKey
 from stepguard_policy.compile.metadata import render_metadata
 from stepguard_policy.compile.reasons import RefsReason
 from stepguard_policy.compile.verdicts import Finding, Ref
+from stepguard_policy.encode import digest, encode
 from stepguard_policy.resources import Mode, NonceMode, ReplayMode, StepUpPolicySpec, UpstreamAuthorization
 
 _MODE = {Mode.ENFORCE: pb.MODE_ENFORCE, Mode.AUDIT: pb.MODE_AUDIT}

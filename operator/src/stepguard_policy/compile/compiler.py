@@ -8,7 +8,6 @@ from stepguard.policy.v1 import policy_pb2 as pb
 
 from stepguard_policy.compile.bind import Bound
 from stepguard_policy.compile.conclude import verdicts
-from stepguard_policy.compile.encode import SCHEMA_VERSION, snapshot_hash
 from stepguard_policy.compile.entrants import Drafts, enter
 from stepguard_policy.compile.issuers import IssuerDraft, Issuers, compile_issuers
 from stepguard_policy.compile.memo import Memo
@@ -16,6 +15,7 @@ from stepguard_policy.compile.options import CompileOptions
 from stepguard_policy.compile.settle import Bounds, Settled, settle
 from stepguard_policy.compile.tables import Table, build_table
 from stepguard_policy.compile.verdicts import Compiled, Ref, ref_of
+from stepguard_policy.encode import SCHEMA_VERSION, snapshot_hash
 from stepguard_policy.resources import IssuerResource, PolicyResource, Problem, Resource
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 from stepguard.policy.v1 import policy_pb2 as pb
 
-from stepguard_policy.compile.encode import digest, encode
 from stepguard_policy.compile.inline_keys import check_certificates, check_key
 from stepguard_policy.compile.memo import Memo
 from stepguard_policy.compile.reasons import AcceptedReason
 from stepguard_policy.compile.verdicts import Finding, Ref, Verdict, join_findings, ref_of, spec_findings
+from stepguard_policy.encode import digest, encode
 from stepguard_policy.resources import IntrospectionUse, IssuerResource, TokenIssuerSpec
 
 EVERY_NAMESPACE = "*"

@@ -7,11 +7,11 @@ from stepguard.policy.v1 import policy_pb2 as pb
 
 from stepguard_policy.compile.bind import Bound
 from stepguard_policy.compile.draft import HostSettings, Route
-from stepguard_policy.compile.encode import encode, table_hash
 from stepguard_policy.compile.host_table import host_table
 from stepguard_policy.compile.lint import conditions_that_clients_choose
 from stepguard_policy.compile.matches import PathSettings
 from stepguard_policy.compile.verdicts import Finding, Ref
+from stepguard_policy.encode import encode, table_hash
 
 _NOTHING_SET = HostSettings(PathSettings(False, False, False), ("https", 0, ""), None)  # noqa: FBT003 three plain flags
 

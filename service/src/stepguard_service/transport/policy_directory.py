@@ -7,6 +7,7 @@ but for trust that was taken away.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -14,15 +15,15 @@ from pathlib import Path
 from typing import Final
 
 from stepguard.policy.v1 import policy_pb2 as pb
-from stepguard_policy.compile import Compiler
-from stepguard_policy.compile.encode import snapshot_hash
-from stepguard_policy.resources import Problem
+from stepguard_policy.encode import encode, snapshot_hash
 
 from stepguard_service.transport.inspection import LastReload
-from stepguard_service.transport.policy_files import Reading, read_policies
+from stepguard_service.transport.policy_reader import NotReadError, PolicyReader, Reading
 from stepguard_service.transport.rules_loader import RulesLoader
 
 _LOOK_SECONDS: Final = 0.1
+_AGAIN_SECONDS: Final = 10.0
+"""After a reading that failed for another reason than what the folder says."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,10 +36,14 @@ class PolicyDirectory:
     def __init__(self, folder: Path, loader: RulesLoader) -> None:
         self._folder = folder
         self._loader = loader
-        self._compiler = Compiler()
+        self._reader = PolicyReader(folder)
         self._fingerprint: _Fingerprint = ()
+        self._again_at = math.inf
+        """When to read even an unchanged folder, in time.monotonic()."""
         self._sequence = 0
-        self._last_good = pb.PolicySnapshot()
+        self._last_good = b""
+        """A serialised snapshot: the message itself takes several times its memory."""
+        self._last_hash = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="stepguard-policies", daemon=True)
         self.last_reload: LastReload | None = None
@@ -46,11 +51,14 @@ class PolicyDirectory:
     def load(self) -> Sequence[str]:
         """Put the folder in force; one line for each error that keeps it from being."""
         self._fingerprint = _fingerprint(self._folder)
-        reading = read_policies(self._folder, self._compiler, at_start=True)
+        try:
+            reading = self._reader.read(at_start=True)
+        except NotReadError as error:
+            return [str(error)]
         self._note(reading)
         if reading.errors:
-            return [str(problem) for problem in reading.errors]
-        refused = self._apply(reading.snapshot)
+            return reading.errors
+        refused = self._apply(_parsed(reading.snapshot))
         return [refused] if refused else []
 
     def start(self) -> None:
@@ -60,6 +68,7 @@ class PolicyDirectory:
     def stop(self) -> None:
         """Stop watching; what is in force stays."""
         self._stopping.set()
+        self._reader.stop()
         self._thread.join()
 
     def _watch(self) -> None:
@@ -67,7 +76,7 @@ class PolicyDirectory:
         while not self._stopping.wait(_LOOK_SECONDS):
             try:
                 now = _fingerprint(self._folder)
-                if now == before != self._fingerprint:
+                if now == before and (now != self._fingerprint or time.monotonic() >= self._again_at):
                     self._fingerprint = now
                     self._reload()
                 before = now
@@ -75,21 +84,28 @@ class PolicyDirectory:
                 _log.exception("the folder of policies could not be reloaded; what is in force stays")
 
     def _reload(self) -> None:
-        reading = read_policies(self._folder, self._compiler, at_start=False)
+        self._again_at = math.inf
+        try:
+            reading = self._reader.read(at_start=False)
+        except NotReadError as error:
+            if not self._stopping.is_set():
+                self._again_at = time.monotonic() + _AGAIN_SECONDS
+                _log.error("%s; what is in force stays, next attempt in %g s", error, _AGAIN_SECONDS)
+            return
         self._note(reading)
         for problem in reading.errors:
             _log.error("%s", problem)
         if not reading.errors:
-            self._put_in_force(reading.snapshot)
+            self._put_in_force(_parsed(reading.snapshot))
             return
         _log.error("policies changed but have errors; the last good ones stay in force")
-        reduced = _without_issuers(self._last_good, reading.issuers)
-        if reduced is not None:
+        last_good = _parsed(self._last_good)
+        if _take_issuers_away(last_good, reading.issuers):
             _log.warning("TokenIssuers that are in no readable document any more are not trusted any more")
-            self._put_in_force(reduced)
+            self._put_in_force(last_good)
 
     def _put_in_force(self, snapshot: pb.PolicySnapshot) -> None:
-        if snapshot.hash == self._last_good.hash:
+        if snapshot.hash == self._last_hash:
             return
         refused = self._apply(snapshot)
         if refused is None:
@@ -102,30 +118,28 @@ class PolicyDirectory:
         snapshot.version.sequence = self._sequence
         refused = self._loader.apply(snapshot)
         if refused is None:
-            self._last_good = snapshot
+            self._last_hash, self._last_good = snapshot.hash, encode(snapshot)
         return refused
 
     def _note(self, reading: Reading) -> None:
         for problem in reading.warnings:
             _log.warning("%s", problem)
-        self.last_reload = LastReload(time.time(), _lines(reading.errors), _lines(reading.warnings))
+        self.last_reload = LastReload(time.time(), reading.errors, reading.warnings)
 
 
-def _lines(problems: Sequence[Problem]) -> tuple[str, ...]:
-    return tuple(str(problem) for problem in problems)
+def _parsed(serialised: bytes) -> pb.PolicySnapshot:
+    return pb.PolicySnapshot.FromString(serialised)
 
 
-def _without_issuers(snapshot: pb.PolicySnapshot, readable: frozenset[str]) -> pb.PolicySnapshot | None:
-    """The snapshot without the TokenIssuers that are not readable any more; None where it has none of those."""
+def _take_issuers_away(snapshot: pb.PolicySnapshot, readable: frozenset[str]) -> bool:
+    """Remove the TokenIssuers that are not readable any more; false where it has none of those."""
     kept = [issuer for issuer in snapshot.issuers if issuer.name in readable]
     if len(kept) == len(snapshot.issuers):
-        return None
-    reduced = pb.PolicySnapshot()
-    reduced.CopyFrom(snapshot)
-    del reduced.issuers[:]
-    reduced.issuers.extend(kept)
-    reduced.hash = snapshot_hash(reduced)
-    return reduced
+        return False
+    del snapshot.issuers[:]
+    snapshot.issuers.extend(kept)
+    snapshot.hash = snapshot_hash(snapshot)
+    return True
 
 
 def _fingerprint(folder: Path) -> _Fingerprint:
