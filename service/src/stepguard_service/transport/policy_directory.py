@@ -58,7 +58,7 @@ class PolicyDirectory:
         self._note(reading)
         if reading.errors:
             return reading.errors
-        refused = self._apply(_parsed(reading.snapshot))
+        refused = self._apply(reading.snapshot)
         return [refused] if refused else []
 
     def start(self) -> None:
@@ -96,39 +96,36 @@ class PolicyDirectory:
         for problem in reading.errors:
             _log.error("%s", problem)
         if not reading.errors:
-            self._put_in_force(_parsed(reading.snapshot))
+            self._put_in_force(reading.snapshot)
             return
         _log.error("policies changed but have errors; the last good ones stay in force")
-        last_good = _parsed(self._last_good)
+        last_good = pb.PolicySnapshot.FromString(self._last_good)
         if _take_issuers_away(last_good, reading.issuers):
             _log.warning("TokenIssuers that are in no readable document any more are not trusted any more")
-            self._put_in_force(last_good)
+            self._put_in_force(encode(last_good))
 
-    def _put_in_force(self, snapshot: pb.PolicySnapshot) -> None:
-        if snapshot.hash == self._last_hash:
+    def _put_in_force(self, serialised: bytes) -> None:
+        if serialised == self._last_good:
             return
-        refused = self._apply(snapshot)
+        refused = self._apply(serialised)
         if refused is None:
-            _log.info("policies changed; snapshot %s is in force", snapshot.hash[:12])
+            _log.info("policies changed; snapshot %s is in force", self._last_hash[:12])
         else:
             _log.error("policies changed but are not in force: %s", refused)
 
-    def _apply(self, snapshot: pb.PolicySnapshot) -> str | None:
+    def _apply(self, serialised: bytes) -> str | None:
+        snapshot = pb.PolicySnapshot.FromString(serialised)
         self._sequence += 1
         snapshot.version.sequence = self._sequence
         refused = self._loader.apply(snapshot)
         if refused is None:
-            self._last_hash, self._last_good = snapshot.hash, encode(snapshot)
+            self._last_good, self._last_hash = serialised, snapshot.hash
         return refused
 
     def _note(self, reading: Reading) -> None:
         for problem in reading.warnings:
             _log.warning("%s", problem)
         self.last_reload = LastReload(time.time(), reading.errors, reading.warnings)
-
-
-def _parsed(serialised: bytes) -> pb.PolicySnapshot:
-    return pb.PolicySnapshot.FromString(serialised)
 
 
 def _take_issuers_away(snapshot: pb.PolicySnapshot, readable: frozenset[str]) -> bool:

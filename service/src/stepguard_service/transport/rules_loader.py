@@ -20,6 +20,7 @@ from stepguard_service.core.model import Issuer
 from stepguard_service.stores.keys import IssuerKeys
 from stepguard_service.stores.rules import RuleStore
 from stepguard_service.transport.issuers import decode_issuer
+from stepguard_service.transport.pace import Pace
 from stepguard_service.transport.schema import SCHEMA_VERSION, NotUnderstoodError, has_unknown
 from stepguard_service.transport.snapshot import decode_table
 
@@ -82,12 +83,13 @@ class RulesLoader:
         return refused
 
     def _apply(self, snapshot: pb.PolicySnapshot) -> str | None:
+        pace = Pace()
         try:
-            _refuse_unknown(snapshot)
+            _refuse_unknown(snapshot, pace)
             issuers = self._decode_issuers(snapshot.issuers)
-            built = self._build(snapshot.host_tables, issuers)
+            built = self._build(snapshot.host_tables, issuers, pace)
             rules = RuleSetBuilder()
-            for one in built.values():
+            for one in pace.over(built.values()):
                 rules.add(one.rules)
         except (NotUnderstoodError, ValueError) as error:
             return str(error)
@@ -101,12 +103,12 @@ class RulesLoader:
         self.in_force = InForce(
             hash=snapshot.hash,
             since=time.time(),
-            policies={policy.name: policy.hash for policy in snapshot.policies},
-            problems={name: problem for one in built.values() for name, problem in one.problems.items()},
+            policies={policy.name: policy.hash for policy in pace.over(snapshot.policies)},
+            problems={name: problem for one in pace.over(built.values()) for name, problem in one.problems.items()},
         )
         # One by one: to free 100 000 rules at once would hold the interpreter's lock for 50 ms.
-        while replaced:
-            replaced.popitem()
+        for pattern in pace.over(list(replaced)):
+            del replaced[pattern]
         return None
 
     def _decode_issuers(self, messages: Sequence[pb.Issuer]) -> Mapping[str, Issuer]:
@@ -118,36 +120,38 @@ class RulesLoader:
             issuers[message.name] = known if known and known.hash == message.hash else decode_issuer(message)
         return issuers
 
-    def _build(self, entries: Sequence[pb.HostTableEntry], issuers: Mapping[str, Issuer]) -> dict[str, _Built]:
+    def _build(
+        self, entries: Sequence[pb.HostTableEntry], issuers: Mapping[str, Issuer], pace: Pace
+    ) -> dict[str, _Built]:
         built: dict[str, _Built] = {}
-        for entry in entries:
+        for entry in pace.over(entries):
             if entry.pattern in built:
                 raise NotUnderstoodError(f"two host tables are for {entry.pattern}")
             known = self._built.get(entry.pattern)
             if known and known.hash == entry.hash and known.references == _hashes(known.references, issuers):
                 built[entry.pattern] = known
             else:
-                built[entry.pattern] = _build(entry, issuers)
+                built[entry.pattern] = _build(entry, issuers, pace)
         return built
 
 
-def _refuse_unknown(snapshot: pb.PolicySnapshot) -> None:
+def _refuse_unknown(snapshot: pb.PolicySnapshot, pace: Pace) -> None:
     """Whole tables are left out: they are looked at one by one, and may be large."""
     if snapshot.min_schema_version > SCHEMA_VERSION:
         raise NotUnderstoodError(
             f"it needs schema version {snapshot.min_schema_version}, this replica has {SCHEMA_VERSION}: upgrade it"
         )
-    parts = (snapshot.version, *snapshot.issuers, *snapshot.policies)
-    entries = chain((snapshot,), snapshot.host_tables)
+    parts = pace.over(chain((snapshot.version,), snapshot.issuers, snapshot.policies))
+    entries = pace.over(chain((snapshot,), snapshot.host_tables))
     if any(len(UnknownFieldSet(part)) for part in entries) or any(has_unknown(part) for part in parts):
         raise NotUnderstoodError("it has fields that this version does not know: upgrade this replica")
 
 
-def _build(entry: pb.HostTableEntry, issuers: Mapping[str, Issuer]) -> _Built:
+def _build(entry: pb.HostTableEntry, issuers: Mapping[str, Issuer], pace: Pace) -> _Built:
     decoded = decode_table(entry, issuers)
     steps = index_in_steps(decoded.table)
     while True:
-        _let_others_run()
+        pace.rest()
         try:
             next(steps)
         except StopIteration as done:
@@ -172,8 +176,3 @@ def _collector_at_rest() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def _let_others_run() -> None:
-    """Give up the interpreter's lock for a moment."""
-    time.sleep(0)

@@ -1,8 +1,10 @@
 """The last snapshot on disk, so that a restarted container serves before it reaches an operator."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -10,10 +12,12 @@ from google.protobuf.message import DecodeError
 from stepguard.policy.v1 import policy_pb2 as pb
 
 from stepguard_service import limits
+from stepguard_service.transport.pace import Pace
 
 FILE_NAME: Final = "snapshot"
 _MAGIC: Final = b"stepguard-snapshot-1\n"
 _DIGEST_LENGTH: Final = 32
+_TABLES_IN_A_PART: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +50,29 @@ class StateDir:
         Raises:
             OSError: the folder cannot be written; what was saved before is still there.
         """
-        payload = snapshot.SerializeToString()
-        temporary = self.path.with_name(f".{FILE_NAME}.new")
+        digest, temporary = sha256(), self.path.with_name(f".{FILE_NAME}.new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "wb") as file:  # noqa: PTH123  (a descriptor, to have the mode from the start)
-            file.write(_MAGIC + sha256(payload).digest() + payload)
+            file.write(_MAGIC + digest.digest())
+            for part in Pace().over(_parts(snapshot)):
+                digest.update(part)
+                file.write(part)
+            file.seek(len(_MAGIC))
+            file.write(digest.digest())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self.path)
+
+
+def _parts(snapshot: pb.PolicySnapshot) -> Iterator[bytes]:
+    """Messages that follow one another are one message. In one go this would hold every thread up for milliseconds."""
+    rest = pb.PolicySnapshot()
+    rest.CopyFrom(snapshot)
+    del rest.host_tables[:]
+    yield rest.SerializeToString()
+    tables = iter(snapshot.host_tables)
+    while some := list(islice(tables, _TABLES_IN_A_PART)):
+        yield pb.PolicySnapshot(host_tables=some).SerializeToString()
 
 
 def _decode(content: bytes) -> pb.PolicySnapshot | None:
