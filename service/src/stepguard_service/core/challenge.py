@@ -6,6 +6,7 @@ challenge comes from the request it answers.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from stepguard_service.core.model import Rule, Scheme
 
@@ -32,7 +33,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Terms:
-    """What the challenges of a rule say whatever the fault: made once for all rules that say the same.
+    """What the challenges of a rule say whatever the fault: mostly one object for all rules that say the same.
 
     Compared by identity, so that it is cheap as a key.
     """
@@ -52,10 +53,13 @@ class Terms:
         return (Scheme.DPOP, Scheme.BEARER) if self.bearer else (Scheme.DPOP,)
 
 
+_shared_terms = lru_cache(maxsize=4096)(Terms)
+
+
 def terms_of(rule: Rule) -> Terms:
     """What challenges of this rule say."""
     policy, require = rule.policy, rule.require
-    return Terms(
+    return _shared_terms(
         realm=policy.name,
         bearer=not require.dpop_required,
         algs=policy.dpop.algorithms,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from stepguard_policy.hosts import ANY_HOST
 from stepguard_policy.paths import PathRefused, normalize_path
 
-from stepguard_service.core.challenge import Terms, terms_of
-from stepguard_service.core.model import Candidate, Issuer, Mode, PathMatching, PathType, Policy, ResourceMetadata, Rule
+from stepguard_service.core.challenge import terms_of
+from stepguard_service.core.model import Candidate, Issuer, Mode, PathMatching, PathType, Policy, ResourceMetadata
 from stepguard_service.core.path_index import Entry, Found, PathIndex, captures_of
 
 METHOD_OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
@@ -84,7 +84,6 @@ def index(table: HostTable) -> HostRules:
 
 def index_in_steps(table: HostTable) -> Generator[None, None, HostRules]:
     """The same in steps of about a millisecond, for who has other things to do between them."""
-    shared: dict[object, Terms] = {}
     paths, entries = PathIndex(), []
     for position, candidate in enumerate(table.candidates, start=1):
         entry = Entry(
@@ -92,7 +91,7 @@ def index_in_steps(table: HostTable) -> Generator[None, None, HostRules]:
             path=candidate.path,
             method=candidate.method,
             rule=candidate.rule,
-            terms=_terms(candidate.rule, shared),
+            terms=terms_of(candidate.rule),
             captures=captures_of(candidate.path) if candidate.path_type is PathType.TEMPLATE else (),
         )
         paths.add(entry)
@@ -142,14 +141,6 @@ def _normalize(path: str, how: PathMatching) -> str | PathRefused:
         keep_encoded_slashes=how.keep_encoded_slashes,
         drop_parameters=how.drop_parameters,
     )
-
-
-def _terms(rule: Rule, shared: dict[object, Terms]) -> Terms:
-    """The terms of a rule, the same object for all rules of a table that say the same."""
-    key = (rule.policy.name, rule.require)
-    if (terms := shared.get(key)) is None:
-        terms = shared[key] = terms_of(rule)
-    return terms
 
 
 @dataclass(frozen=True, slots=True, eq=False)

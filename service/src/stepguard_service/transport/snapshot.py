@@ -7,6 +7,8 @@ which requests are meant, the whole table denies. Both are reported for the poli
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from sys import intern
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -88,6 +90,19 @@ def _denied_policy(name: str) -> Policy:
     )
 
 
+_SHARED: Final = 1024
+"""Hosts say much the same: what is equal is one object for all of them, in memory and in the processor's caches."""
+
+_requirement = lru_cache(_SHARED)(Requirement)
+_dpop_settings = lru_cache(_SHARED)(DpopSettings)
+_path_matching = lru_cache(_SHARED)(PathMatching)
+
+
+@lru_cache(_SHARED)
+def _strings(*members: str) -> frozenset[str]:
+    return frozenset(members)
+
+
 class _Decoder:
     """Decodes one HostTable. What raises NotUnderstoodError outside of a policy makes the whole table deny."""
 
@@ -107,15 +122,15 @@ class _Decoder:
         decoded = [self._policy(policy, origin) for policy in message.policies]
         table = HostTable(
             pattern=pattern,
-            path_matching=PathMatching(
+            path_matching=_path_matching(
                 ignore_case=message.path_matching.ignore_case,
                 keep_encoded_slashes=message.path_matching.keep_encoded_slashes,
                 drop_parameters=message.path_matching.drop_parameters,
             ),
             policies=tuple(policy for policy, _ in decoded),
             candidates=tuple(_candidate(candidate, decoded) for candidate in message.candidates),
-            allow_origins=frozenset(message.cors.allow_origins),
-            identity_headers=frozenset(message.identity_headers),
+            allow_origins=_strings(*message.cors.allow_origins),
+            identity_headers=_strings(*message.identity_headers),
         )
         references = frozenset(name for policy in message.policies for name in policy.issuers)
         return Decoded(table, references, self._problems)
@@ -155,7 +170,7 @@ def _candidate(message: pb.Candidate, decoded: Sequence[tuple[Policy, Sequence[R
     except IndexError:
         raise NotUnderstoodError("a candidate names a rule that is not there") from None
     path_type = chosen(_PATH_TYPES, message.path_type, what="the type of a path")
-    return Candidate(path_type=path_type, path=message.path, method=message.method, rule=rule)
+    return Candidate(path_type=path_type, path=intern(message.path), method=intern(message.method), rule=rule)
 
 
 def _policy(message: pb.Policy, origin: Origin, issuers: Mapping[str, Issuer]) -> Policy:
@@ -167,7 +182,7 @@ def _policy(message: pb.Policy, origin: Origin, issuers: Mapping[str, Issuer]) -
         name=message.name,
         mode=chosen(_MODES, message.mode, what="the mode"),
         issuers={issuer.issuer: issuer for issuer in named},
-        audiences=frozenset(message.audiences),
+        audiences=_strings(*message.audiences),
         dpop=_dpop(message.dpop),
         origin=origin,
         opaque_issuer=next((issuer for issuer in named if issuer.introspection is not None), None),
@@ -182,7 +197,7 @@ def _policy(message: pb.Policy, origin: Origin, issuers: Mapping[str, Issuer]) -
 
 
 def _dpop(message: pb.DpopSettings) -> DpopSettings:
-    return DpopSettings(
+    return _dpop_settings(
         algorithms=tuple(message.algorithms),
         proof_max_age=message.proof_max_age_seconds,
         clock_skew=message.clock_skew_seconds,
@@ -204,7 +219,7 @@ def _rule(message: pb.Rule, policy: Policy) -> Rule:
         name=message.name,
         policy=policy,
         access=chosen(_ACCESS, message.access, what="its access"),
-        require=Requirement(
+        require=_requirement(
             dpop_required=message.require.dpop_required,
             acr_values=tuple(message.require.acr_values),
             max_age=message.require.max_age_seconds or None,
