@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
+from stepguard_service.server_trust import trust_context
 from stepguard_service.transport.http_fetch import Fetched, FetchFailed, HttpClient, fresh_for, proxy_for
 
-from tests.support.certificates import Authority
+from tests.support.certificates import Authority, KeyPair
 from tests.support.http_server import HttpServer, Received, Reply
 
 Outcome = Fetched | FetchFailed
@@ -24,7 +25,7 @@ Outcome = Fetched | FetchFailed
 
 def get(url: str, *, ca_bundle: str = "", limit: int = 1000, seconds: float = 10) -> Outcome:
     async def one() -> Outcome:
-        client = HttpClient(ca_bundle, system=ssl.create_default_context(), connections=1)
+        client = HttpClient(ca_bundle, system=trust_context(), connections=1)
         try:
             return await client.get(url, limit=limit, seconds=seconds)
         finally:
@@ -37,18 +38,23 @@ def hello(_: Received) -> Reply:
     return Reply(200, b"hello", {"set-cookie": "a=b"})
 
 
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    """A private CA."""
-    return Authority(tmp_path)
+@pytest.fixture(params=[True, False], ids=["key identifiers", "no key identifiers"])
+def authority(tmp_path: Path, request: pytest.FixtureRequest) -> Authority:
+    """A private CA; what many of them leave out is not missed."""
+    return Authority(tmp_path, key_identifiers=request.param)
 
 
 @pytest.fixture
-def tls(authority: Authority) -> Iterator[HttpServer]:
+def certificate(authority: Authority) -> KeyPair:
+    """Of the server."""
+    return authority.issue("127.0.0.1")
+
+
+@pytest.fixture
+def tls(certificate: KeyPair) -> Iterator[HttpServer]:
     """An https server whose certificate the private CA signed."""
-    pair = authority.issue("127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pair.cert, pair.key)
+    context.load_cert_chain(certificate.cert, certificate.key)
     with HttpServer(hello, tls=context) as server:
         yield server
 
@@ -85,6 +91,11 @@ def test_another_private_ca_is_not_trusted(tls: HttpServer, tmp_path: Path) -> N
     assert isinstance(get(tls.url, ca_bundle=another.ca.read_text()), FetchFailed)
 
 
+def test_a_bundle_may_name_the_servers_own_certificate(tls: HttpServer, certificate: KeyPair) -> None:
+    """Every certificate of a bundle is an anchor, as in Go and Envoy."""
+    assert get(tls.url, ca_bundle=certificate.cert.read_text()) == Fetched(b"hello")
+
+
 def test_a_certificate_for_another_name_is_not_trusted(tls: HttpServer, authority: Authority) -> None:
     outcome = get(tls.url.replace("127.0.0.1", "127.0.0.2"), ca_bundle=authority.ca.read_text())
     assert isinstance(outcome, FetchFailed)
@@ -109,7 +120,7 @@ def test_nothing_is_sent_that_was_not_asked_for() -> None:
     with HttpServer(hello) as server:
 
         async def twice() -> None:
-            client = HttpClient("", system=ssl.create_default_context(), connections=1)
+            client = HttpClient("", system=trust_context(), connections=1)
             await client.get(server.url, limit=10, seconds=5)
             await client.get(server.url, limit=10, seconds=5)
             await client.close()
@@ -214,7 +225,7 @@ def test_name_lookups_that_hang_delay_only_their_own_client(monkeypatch: pytest.
     monkeypatch.setattr(socket_module, "getaddrinfo", hanging)
 
     async def several(port: int) -> list[Outcome]:
-        stuck, other = (HttpClient("", system=ssl.create_default_context(), connections=1) for _ in range(2))
+        stuck, other = (HttpClient("", system=trust_context(), connections=1) for _ in range(2))
         outcomes = [await stuck.get(f"https://{name}.invalid/", limit=10, seconds=0.1) for name in "abc"]
         outcomes.append(await other.get(f"http://localhost:{port}/", limit=10, seconds=5))
         released.set()

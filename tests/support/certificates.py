@@ -23,16 +23,31 @@ class KeyPair:
 class Authority:
     """Signs certificates for names; `ca` is the file that peers trust."""
 
-    def __init__(self, directory: Path, name: str = "ca") -> None:
-        """`directory` must exist."""
+    def __init__(self, directory: Path, name: str = "ca", *, key_identifiers: bool = True) -> None:
+        """`directory` must exist. Without `key_identifiers` certificates say what they must, as many private CAs do."""
         self.directory = directory
         self.ca = directory / f"{name}.crt"
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._subject = _subject(name)
         constraints = x509.BasicConstraints(ca=True, path_length=0)
+        self._key_identifiers = key_identifiers
         builder = _builder(self._subject, self._subject, self._key.public_key()).add_extension(
             constraints, critical=True
         )
+        if key_identifiers:
+            identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+            usage = x509.KeyUsage(
+                digital_signature=True,
+                key_cert_sign=True,
+                crl_sign=True,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                encipher_only=False,
+                decipher_only=False,
+            )
+            builder = builder.add_extension(identifier, critical=False).add_extension(usage, critical=True)
         self.ca.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
     def issue(self, *names: str, file: str | None = None) -> KeyPair:
@@ -40,6 +55,9 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_subject(names[0]), self._subject, key.public_key())
         builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
+        if self._key_identifiers:
+            identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+            builder = builder.add_extension(identifier, critical=False)
         pair = KeyPair(self.directory / f"{file or names[0]}.crt", self.directory / f"{file or names[0]}.key")
         pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         pair.cert.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 import hiredis
 
+from stepguard_service.server_trust import trust_context
 from stepguard_service.stores.redis_address import RedisAddress
 
 Command = tuple[str | bytes | int, ...]
@@ -135,6 +136,6 @@ class Connector:
 def _tls(ca: Path | None) -> Callable[[], ssl.SSLContext]:
     """Trust in the CAs of the file, read again each time, or in the system's, which take long to read: only once."""
     if ca is not None:
-        return lambda: ssl.create_default_context(cafile=ca)
-    system = ssl.create_default_context()
+        return lambda: trust_context(file=ca)
+    system = trust_context()
     return lambda: system

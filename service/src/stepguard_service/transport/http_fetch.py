@@ -24,6 +24,7 @@ from typing_extensions import override
 from yarl import URL
 
 from stepguard_service.proof.metadata import is_loopback, may_be_fetched
+from stepguard_service.server_trust import trust_context
 
 _OK: Final = 200
 _CHUNK: Final = 16 * 1024
@@ -127,7 +128,7 @@ def _private_cas(bundle: str) -> ssl.SSLContext:
     ascii_part = bundle.encode("ascii", "ignore").decode()
     if not ascii_part.strip():
         raise ValueError("caBundle has no certificate")
-    return ssl.create_default_context(cadata=ascii_part)
+    return trust_context(pem=ascii_part)
 
 
 def proxy_for(url: str) -> str | None:

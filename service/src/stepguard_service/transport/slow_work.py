@@ -6,7 +6,6 @@ server that is down, slow or talks nonsense is felt by its own tokens only.
 """
 
 import asyncio
-import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -15,6 +14,7 @@ from concurrent.futures import Future
 from stepguard_service.core.model import Introspection, Issuer
 from stepguard_service.core.slow import Introspected, KeysLooked, Need, NeedIntrospection, NeedKeys, Unavailable, Waited
 from stepguard_service.limits import INTROSPECTIONS_IN_FLIGHT
+from stepguard_service.server_trust import trust_context
 from stepguard_service.stores.keys import FetchedKeys, IssuerKeys, KeySource, KeyStore, Parse
 from stepguard_service.transport.http_fetch import FetchFailed, HttpClient
 from stepguard_service.transport.introspection_answers import IntrospectionAnswers
@@ -55,7 +55,7 @@ class SlowWork:
         self._wall = wall
         self._room = WaitingRoom()
         # Reading the system's CAs takes tens of milliseconds: once, before anything is served.
-        self._system = ssl.create_default_context()
+        self._system = trust_context()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="stepguard-slow", daemon=True)
         self._refreshers: dict[FetchedKeys, tuple[KeyRefresher, asyncio.Task[None]]] = {}
