@@ -15,11 +15,12 @@ import jwt
 from stepguard_service.core.keys import PublicKey
 from stepguard_service.core.model import DpopSettings, Origin, Proof
 from stepguard_service.proof.access_token import TokenVerifier
-from stepguard_service.proof.dpop import HeaderCache, header_cache, verify_proof
+from stepguard_service.proof.dpop import HeaderCache, header_cache
 from stepguard_service.proof.htu import normalize_htu, request_target
 from stepguard_service.proof.jose import Compact, parse_compact, strict_json
 from stepguard_service.proof.jwk import parse_jwk
 
+from tests.support.proofs import verify_proof
 from tests.support.tokens import ClientKey, Signer, ath
 from tests.support.trust import ALGORITHMS, issuer, key_set, policy
 

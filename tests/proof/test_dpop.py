@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from stepguard_service.core.model import DpopSettings, Proof, Rejected
 from stepguard_service.core.reasons import Reason
 from stepguard_service.limits import PROOF_LENGTH
-from stepguard_service.proof.dpop import NonceCheck, verify_proof
+from stepguard_service.proof.dpop import NonceCheck
 
+from tests.support.proofs import verify_proof
 from tests.support.tokens import ABSENT, ClientKey, ath, base64url
 from tests.support.trust import ALGORITHMS
 

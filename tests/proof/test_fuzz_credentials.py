@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from stepguard_service.core.model import AccessToken, DpopSettings, Proof, Rejected
 from stepguard_service.core.slow import NeedIntrospection, NeedKeys
 from stepguard_service.proof.access_token import TokenVerifier
-from stepguard_service.proof.dpop import header_cache, verify_proof
+from stepguard_service.proof.dpop import header_cache
 from stepguard_service.proof.jose import strict_json
 
+from tests.support.proofs import verify_proof
 from tests.support.tokens import ClientKey, Signer, SigningKey, ath, base64url
 from tests.support.trust import issuer, key_set, policy
 

@@ -6,8 +6,9 @@ from typing import Any, Final
 import pytest
 from stepguard_service.core.model import DpopSettings, Proof, Rejected
 from stepguard_service.core.reasons import Reason
-from stepguard_service.proof.dpop import HeaderCache, header_cache, verify_proof
+from stepguard_service.proof.dpop import HeaderCache, header_cache
 
+from tests.support.proofs import verify_proof
 from tests.support.tokens import ClientKey, ath
 from tests.support.trust import ALGORITHMS
 

@@ -14,12 +14,12 @@ from stepguard_service.core.reasons import Reason
 from stepguard_service.proof.access_token import TokenVerifier
 from stepguard_service.proof.certificate import CertificateSource, presented_certificate
 from stepguard_service.proof.claims import parse_binding, token_hash
-from stepguard_service.proof.dpop import verify_proof
 from stepguard_service.proof.htu import normalize_htu, request_target
 from stepguard_service.proof.jose import Compact, decode_header, decode_text, parse_compact, strict_json
 from stepguard_service.proof.jwk import parse_jwk, thumbprint
 
 from tests.support import trust
+from tests.support.proofs import verify_proof
 
 VECTORS: Final[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "data" / "vectors.json").read_text())
 DPOP: Final = VECTORS["rfc9449"]

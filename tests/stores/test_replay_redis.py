@@ -3,70 +3,15 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from hashlib import sha256
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import pytest
-from stepguard_service.stores.redis_address import parse_redis_url
-from stepguard_service.stores.redis_connection import Connector
-from stepguard_service.stores.replay import Claim, Claimed
-from stepguard_service.stores.replay_redis import RedisReplayStore
+from stepguard_service.stores.replay import Claimed
 
-from tests.support.certificates import Authority
-from tests.support.processes import free_port, wait_until
+from tests.support.processes import wait_until
 from tests.support.redis_server import RedisServer
-
-NOW = 1_800_000_000.0
-TIMEOUT = 0.05
-
-UNTIL = int(NOW) + 71
-"""Redis counts down by the machine's clock, whatever NOW is: what a claim has left, and 20 s more."""
-
-
-def claim(name: str, request_id: str = "request", until: int = UNTIL) -> Claim:
-    return Claim(key=sha256(name.encode()).digest(), jkt="jkt", request_id=request_id, until=until)
-
-
-class Opened:
-    """A store and what it reported."""
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        prefix: str = "stepguard",
-        timeout: float = TIMEOUT,
-        password_file: Path | None = None,
-        ca: Path | None = None,
-        policy_interval: float = 60,
-    ) -> None:
-        address = parse_redis_url(url)
-        assert not isinstance(address, str)
-        self.errors = 0
-        connector = Connector(address, password_file=password_file, ca=ca)
-        self.store = RedisReplayStore(
-            connector, prefix=prefix, timeout=timeout, count_error=self._count, policy_interval=policy_interval
-        )
-        self.refusal = self.store.open()
-
-    def _count(self) -> None:
-        self.errors += 1
-
-    def claim(self, *claims: Claim) -> list[Claimed]:
-        """What became of these claims, made in one batch."""
-        return list(self.store.claim(claims, NOW))
-
-    def serves(self) -> bool:
-        """Whether a claim of some other key gets an outcome."""
-        return self.claim(claim(f"probe {time.monotonic()}")) != [Claimed.UNAVAILABLE]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.store.close()
+from tests.support.redis_store import NOW, TIMEOUT, UNTIL, Opened, claim
 
 
 @pytest.fixture
@@ -357,84 +302,3 @@ def test_a_right_that_is_taken_away_makes_claims_unavailable(server: RedisServer
         assert store.claim(claim("a")) == [Claimed.CLAIMED]
         server.command("ACL", "SETUSER", "writer", "-set")
         assert store.claim(claim("b")) == [Claimed.UNAVAILABLE]
-
-
-# --- passwords, TLS, other ways in ------------------------------------------------------------------------------------
-
-
-def test_the_password_file_is_read_for_each_connection(tmp_path: Path) -> None:
-    file = tmp_path / "password"
-    file.write_text("old\n")
-    with RedisServer(tmp_path) as server, Opened(server.url, password_file=file) as store:
-        server.command("CONFIG", "SET", "requirepass", "new")
-        assert not store.serves() or store.errors == 0
-        file.write_text("new")
-        wait_until(store.serves, "claims with the new password")
-
-
-@pytest.mark.parametrize("path", [None, "missing"], ids=["no password", "no password file"])
-def test_without_the_password_claims_are_unavailable(tmp_path: Path, path: str | None) -> None:
-    with RedisServer(tmp_path, requirepass="secret") as server:
-        file = tmp_path / path if path else None
-        with Opened(server.url, password_file=file) as store:
-            assert store.refusal is None
-            assert store.claim(claim("a")) == [Claimed.UNAVAILABLE]
-
-
-def test_a_password_in_the_url_and_another_database_are_used_and_not_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    with RedisServer(tmp_path, requirepass="se%cret") as server:
-        url = f"valkey://:se%25cret@127.0.0.1:{server.port}/3"
-        with Opened(url) as store:
-            assert store.claim(claim("a")) == [Claimed.CLAIMED]
-    assert "cret" not in caplog.text
-
-
-def test_a_unix_socket_is_a_way_in(tmp_path: Path) -> None:
-    path = tmp_path / "redis.sock"
-    with RedisServer(tmp_path, unixsocket=str(path)), Opened(f"unix://{path}?db=1") as store:
-        assert store.claim(claim("a")) == [Claimed.CLAIMED]
-
-
-@pytest.fixture
-def tls_url(tmp_path: Path, authority: Authority) -> Iterator[Callable[[str], str]]:
-    """A server that speaks TLS, as a function from host to URL."""
-    pair = authority.issue("localhost", "127.0.0.1", file="redis")
-    server = RedisServer(
-        tmp_path,
-        tls_port="0",
-        tls_cert_file=str(pair.cert),
-        tls_key_file=str(pair.key),
-        tls_ca_cert_file=str(authority.ca),
-        tls_auth_clients="no",
-    )
-    with server:
-        port = free_port()
-        server.command("CONFIG", "SET", "tls-port", port)
-        yield lambda host: f"rediss://{host}:{port}"
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    """A private CA."""
-    return Authority(tmp_path)
-
-
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_tls_with_a_private_ca(tls_url: Callable[[str], str], authority: Authority, host: str) -> None:
-    with Opened(tls_url(host), ca=authority.ca, timeout=1) as store:
-        assert store.claim(claim("a", "1"), claim("a", "2")) == [Claimed.CLAIMED, Claimed.REPLAYED]
-
-
-def test_tls_of_a_server_that_the_ca_does_not_know_is_not_used(tls_url: Callable[[str], str], tmp_path: Path) -> None:
-    another = Authority(tmp_path, "another")
-    for ca in (another.ca, None):
-        with Opened(tls_url("localhost"), ca=ca) as store:
-            assert store.claim(claim("a")) == [Claimed.UNAVAILABLE]
-
-
-def test_tls_of_a_server_with_another_name_is_not_used(tls_url: Callable[[str], str], authority: Authority) -> None:
-    with Opened(tls_url("127.0.0.2"), ca=authority.ca) as store:
-        assert store.claim(claim("a")) == [Claimed.UNAVAILABLE]

@@ -89,37 +89,6 @@ class UnverifiedProof(NamedTuple):
     settings: DpopSettings
 
 
-def verify_proof(
-    value: str,
-    *,
-    settings: DpopSettings,
-    method: str,
-    target: str,
-    ath: str,
-    nonce: NonceCheck | None,
-    now: int,
-    headers: HeaderCache | None = None,
-) -> Proof | Rejected:
-    """Check the value of the DPoP header of a request for `method` and `target` (as `request_target` gives it).
-
-    `ath` is the hash of the access token; `now` is in Unix seconds. `headers` remembers parsed headers; None: nothing
-    is remembered. Raises ValueError where the policy requires nonces and there is no `nonce` to check them with.
-    """
-    proof = read_proof(value, settings, headers)
-    if isinstance(proof, Rejected):
-        return proof
-    return judge_proof(
-        proof,
-        is_signed(proof),
-        method=method,
-        target=target,
-        ath=ath,
-        nonce=nonce,
-        now=now,
-        headers=headers,
-    )
-
-
 def read_proof(value: str, settings: DpopSettings, headers: HeaderCache | None) -> UnverifiedProof | Rejected:
     """Checks 1 to 5 and 7: everything about a proof that costs little and comes before its signature."""
     compact = _read_form(value, settings)
@@ -159,7 +128,12 @@ def judge_proof(
     now: int,
     headers: HeaderCache | None,
 ) -> Proof | Rejected:
-    """The rest of `verify_proof`, with the same arguments, once it is known whether the proof is signed."""
+    """The rest of the checks of RFC 9449 §4.3, once it is known whether the proof is signed.
+
+    `method` and `target` are those of the request, the latter as normalised URI of its policy's origin. `ath` is the
+    hash of the access token; `now` is in Unix seconds. `headers` remembers parsed headers; None: nothing is
+    remembered. Raises ValueError where the policy requires nonces and there is no `nonce` to check them with.
+    """
     compact, claims, header, remembered, settings = proof
 
     # (6) Only headers of good proofs are remembered, so that noise displaces nobody.

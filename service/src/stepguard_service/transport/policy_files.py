@@ -16,7 +16,7 @@ from stepguard_policy.documents import load_paths
 from stepguard_policy.encode import encode
 from stepguard_policy.resources import IssuerResource, Problem, Severity
 
-AT_START: Final = "--at-start"
+from stepguard_service.transport.policy_reader import AT_START
 
 _OPTIONS: Final = CompileOptions(file_mode=True, max_matches_per_namespace=None)
 _NICENESS: Final = 10

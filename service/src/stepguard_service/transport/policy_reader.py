@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 _PROGRAM: Final = "stepguard_service.transport.policy_files"
-_AT_START: Final = "--at-start"
+AT_START: Final = "--at-start"
 
 _LONGEST_SECONDS: Final = 600.0
 """Far beyond what any folder takes: 100,000 rules take about ten seconds of one core."""
@@ -47,7 +47,7 @@ class PolicyReader:
         Raises:
             NotReadError: the process failed, took too long, or was stopped.
         """
-        child = self._start((_AT_START,) if at_start else ())
+        child = self._start((AT_START,) if at_start else ())
         try:
             said, complaints = child.communicate(timeout=_LONGEST_SECONDS)
         except subprocess.TimeoutExpired as error:
